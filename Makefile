@@ -1,0 +1,36 @@
+# `make demo` trains RAM on handwritten digits and shows where it looks; `make test` checks everything.
+# Both make the environment they need, with nothing but Python 3.11 or later and pip.
+
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := runs/demo
+
+.PHONY: demo test lint format benchmark clean
+
+demo: .venv/installed
+	$(BIN)/attention rl train --env attention_env/Digits-v0 --out $(RUN)
+	$(BIN)/attention rl evaluate $(RUN)
+	$(BIN)/attention rl watch $(RUN)
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or later is needed, $(PYTHON) is older: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt "torch==2.13.0"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[test]"
+	touch $@
+
+clean:
+	rm -rf .venv build runs/demo *.egg-info .mypy_cache .pytest_cache .ruff_cache

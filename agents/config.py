@@ -1,0 +1,95 @@
+"""Settings of the agents, free of torch, and the published ones per environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from attention_core.config import TrainingConfig, from_dict, load_yaml
+
+HYPERPARAMETERS = Path(__file__).parent / "hyperparameters" / "reinforce.yaml"
+
+
+@dataclass(frozen=True)
+class RAMConfig:
+    """The network's widths (Mnih et al. 2014: 128, 128, 256) and its location mean."""
+
+    glimpse_width: int = 128
+    """Units of the layer that sees the glimpse's pixels."""
+    location_width: int = 128
+    """Units of the layer that sees the glimpse's location."""
+    hidden: int = 256
+    """Units of the glimpse vector and of the recurrent core."""
+    location_mean: Literal["tanh", "linear"] = "tanh"
+    """Bounded by tanh, as in most code, or linear, as in the paper."""
+
+
+@dataclass(frozen=True)
+class ReinforceConfig:
+    """Everything that a training of RAM by REINFORCE depends on."""
+
+    env: str
+    """Environment id."""
+    env_kwargs: Annotated[dict[str, Any], tyro.conf.Suppress] = field(default_factory=dict)
+    """Settings of the environment in training and evaluation."""
+    training_kwargs: Annotated[dict[str, Any], tyro.conf.Suppress] = field(default_factory=dict)
+    """Settings of the environment in training only, such as distortion."""
+    rule: Literal["hybrid", "pure"] = "hybrid"
+    """"hybrid": cross-entropy trains class head, core and glimpse network, REINFORCE the location head (the paper's rule for
+    recognition); "pure": the class is an action too, and REINFORCE trains everything from the reward alone."""
+    deviation: float = 0.35
+    """Standard deviation σ of the locations around their mean at the start: the agent first has to see everything."""
+    final_deviation: float = 0.1
+    """σ at the end; it falls geometrically, so that the mean takes over what chance has found."""
+    annealing: float = 0.7
+    """Share of the training over which σ falls; 0 for the final one throughout, as in the paper."""
+    samples: int = 1
+    """M, episodes of the same picture per update, each with locations of its own."""
+    batch_size: int = 256
+    """Pictures per update, over all processes; episodes per update are batch_size times samples."""
+    location_weight: float = 1.0
+    """Weight of the location head's loss beside the cross-entropy (hybrid)."""
+    network: RAMConfig = field(default_factory=RAMConfig)
+    """The network."""
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    """The training loop."""
+    seed: int = 0
+    """Seed of weights, pictures and locations."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            ValueError: naming the setting that is wrong and what would be right.
+        """
+        for name in ("samples", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("deviation", "final_deviation"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, or nothing can be learned about looking; got {getattr(self, name)}")
+        if not 0 <= self.annealing <= 1:
+            raise ValueError(f"annealing must be within 0 … 1, a share of the training; got {self.annealing}")
+        for name, value, choices in (
+            ("rule", self.rule, ("hybrid", "pure")),
+            ("network.location_mean", self.network.location_mean, ("tanh", "linear")),
+        ):
+            if value not in choices:
+                raise ValueError(f"{name}={value!r} is unknown: choose one of {', '.join(choices)}")
+
+
+def deviation_at(config: ReinforceConfig, update: int) -> float:
+    """Standard deviation σ of the locations at an update."""
+    steps = config.annealing * config.training.updates
+    share = min(1.0, update / steps) if steps else 1.0
+    fallen: float = config.deviation * (config.final_deviation / config.deviation) ** share
+    return fallen
+
+
+def published_config(env: str) -> ReinforceConfig:
+    """Look up the published settings of an environment; one that has none takes the defaults."""
+    table = load_yaml(HYPERPARAMETERS)
+    return from_dict(ReinforceConfig, {"env": env, **table.get(env, {})})

@@ -1,0 +1,113 @@
+"""Scoring an agent: every picture of a split exactly once, mean locations, likeliest class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from agents.config import ReinforceConfig
+from agents.player import Episodes, Noise, Player, make_environment
+from attention_core.statistics import wilson_interval
+
+CHUNK = 1_000
+
+
+@dataclass(frozen=True)
+class Score:
+    """How an agent does on a split.
+
+    Attributes:
+        errors: pictures misnamed.
+        examples: pictures shown, each once.
+        coverage: share of the picture's area, on a grid of 8×8 cells, that holds at least 1 % of the chosen locations: an
+            agent that has ended up staring at a corner has 1/64.
+    """
+
+    errors: int
+    examples: int
+    coverage: float
+
+    @property
+    def error_rate(self) -> float:
+        """Errors as a fraction."""
+        return self.errors / self.examples
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % Wilson interval of the error rate."""
+        return wilson_interval(self.errors, self.examples)
+
+
+@torch.no_grad()
+def score(
+    player: Player, config: ReinforceConfig, split: str, device: torch.device, deviation: float = 0.0, seed: int = 0
+) -> Score:
+    """Score an agent on a split.
+
+    Args:
+        player: the agent.
+        config: names the environment and its settings.
+        split: "train", "validation" or "test".
+        device: where to compute.
+        deviation: 0 to look at the mean location, as the figures do; else the standard deviation around it.
+        seed: of those locations.
+
+    Returns:
+        The score over all pictures of the split, each seen once.
+    """
+    environment = make_environment(config, device, 1, split)
+    count = len(environment.pictures)
+    generator = torch.Generator(device).manual_seed(seed)
+    wrong = torch.zeros((), dtype=torch.int64, device=device)
+    cells = torch.zeros(64, device=device)
+    for first in range(0, count, CHUNK):
+        index = np.arange(first, min(first + CHUNK, count))
+        if environment.num_envs != len(index):
+            environment = make_environment(config, device, len(index), split)
+        noise = None
+        if deviation:
+            steps = environment.settings.glimpses - 1
+            noise = Noise(torch.randn(steps, len(index), 2, generator=generator, device=device) * deviation, None)
+        episodes = player(environment, {"index": index}, noise)
+        wrong += (episodes.answers != episodes.labels).sum()
+        cells += _cells(episodes)
+    return Score(int(wrong), count, float((cells > 0).logical_and(cells >= 0.01 * cells.sum()).float().mean()))
+
+
+def _cells(episodes: Episodes) -> torch.Tensor:
+    """Count the chosen locations in each of 8×8 cells."""
+    cell = ((episodes.locations.clamp(-1, 1) + 1) * 4).long().clamp(max=7).flatten(0, 1)  # (·, 2)
+    return torch.bincount(cell[:, 1] * 8 + cell[:, 0], minlength=64).float()
+
+
+def report(player: Player, config: ReinforceConfig, name: str, split: str, device: torch.device, runs: int = 0) -> dict[str, Any]:
+    """Give an evaluation's figures as one object that JSON can hold.
+
+    Args:
+        player: the agent.
+        config: names the environment and its settings.
+        name: the model's name.
+        split: which pictures.
+        device: where to compute.
+        runs: besides, the mean error over so many runs with sampled locations.
+    """
+    result = score(player, config, split, device)
+    figures: dict[str, Any] = {
+        "model": name,
+        "metric": "error_rate",
+        "value": result.error_rate,
+        "interval": [round(end, 6) for end in result.interval],
+        "examples": result.examples,
+        "split": split,
+        "env": config.env,
+        "locations": "mean",
+        "location_coverage": result.coverage,
+    }
+    if runs:
+        sampled = [score(player, config, split, device, config.final_deviation, seed).error_rate for seed in range(runs)]
+        figures["value_sampled"] = sum(sampled) / runs
+        figures["runs_sampled"] = runs
+    return figures

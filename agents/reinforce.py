@@ -1,0 +1,202 @@
+"""REINFORCE for RAM: what it learns from the episodes that it plays.
+
+Mnih et al. 2014 (arXiv 1406.6247), section 3.1. Two rules:
+
+* hybrid, the paper's for recognition: cross-entropy at the last step trains class head, core and glimpse network; REINFORCE
+  trains the location head, whose input is detached, so that no gradient of its loss reaches core or glimpse network.
+* pure: the class is an action as well, and REINFORCE trains everything, from the reward alone.
+
+In both the baseline b_t = E[R_t | h_t] is learned by squared error from the detached state.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from agents.config import ReinforceConfig, deviation_at
+from agents.evaluate import score
+from agents.player import Episodes, Noise, Player, make_environment, new_player
+from agents.ram import RAM
+from attention_core.policy_gradient import (
+    baseline_loss,
+    gaussian_log_probability,
+    gumbel_noise,
+    reinforce_loss,
+    reward_to_go,
+)
+from attention_env.envs.glimpse import GlimpseVectorEnv
+
+
+def losses(network: RAM, episodes: Episodes, rule: str, deviation: float) -> dict[str, Tensor]:
+    """Compute the parts of the loss of a batch of episodes.
+
+    Args:
+        network: the network that played them.
+        episodes: what happened.
+        rule: "hybrid" or "pure".
+        deviation: standard deviation σ of the locations.
+
+    Returns:
+        "location": REINFORCE on where to look; its gradient stays in the location head (hybrid) or goes everywhere (pure).
+        "answer": cross-entropy (hybrid) or REINFORCE (pure) on the class.
+        "baseline": squared error of b_t, whose gradient stays in the baseline head.
+    """
+    states = episodes.states  # (N, B, hidden)
+    returns = reward_to_go(episodes.rewards)  # (N, B)
+    baseline = network.baseline(states.detach())  # (N, B)
+    looking = states[:-1].detach() if rule == "hybrid" else states[:-1]
+    means = network.location_mean(looking)  # (N-1, B, 2)
+    looked = gaussian_log_probability(episodes.locations, means, deviation)  # (N-1, B)
+    scores = network.class_scores(states[-1])  # (B, K)
+    if rule == "hybrid":
+        answer = F.cross_entropy(scores, episodes.labels)
+    else:
+        named = -F.cross_entropy(scores, episodes.answers, reduction="none")  # (B,), log π of the class named
+        answer = reinforce_loss(named[None], returns[-1:], baseline[-1:])
+    return {
+        "location": reinforce_loss(looked, returns[:-1], baseline[:-1]),
+        "answer": answer,
+        "baseline": baseline_loss(baseline, returns),
+    }
+
+
+class _Loss(nn.Module):
+    """Episodes and their losses as one module, since distributed training wants one forward per backward."""
+
+    def __init__(self, player: Player, config: ReinforceConfig) -> None:
+        super().__init__()
+        self.player = player
+        self.config = config
+
+    def forward(
+        self, environment: GlimpseVectorEnv, options: dict[str, Any], noise: Noise, deviation: float
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        episodes = self.player(environment, options, noise)
+        parts = losses(self.player.network, episodes, self.config.rule, deviation)
+        weight = self.config.location_weight if self.config.rule == "hybrid" else 1.0
+        total = parts["answer"] + weight * parts["location"] + parts["baseline"]
+        success = (episodes.answers == episodes.labels).float().mean()
+        chosen = episodes.locations.clamp(-1, 1).flatten(0, 1)
+        spread = chosen.std(0).mean() if len(chosen) > 1 else chosen.new_zeros(())
+        return total, {
+            "losses/answer": parts["answer"],
+            "losses/location": parts["location"],
+            "losses/baseline": parts["baseline"],
+            "charts/success": success,
+            "charts/location_spread": spread,
+        }
+
+
+class ReinforceLearner:
+    """RAM, its environment and its rule, as the training loop wants them.
+
+    Of several processes each plays its own rows of every batch. All of them draw the chance of the whole batch and keep their
+    rows' part, so that they do together what one process would do alone.
+    """
+
+    def __init__(self, config: ReinforceConfig, accelerator: Accelerator) -> None:
+        """Make environment, network and random streams.
+
+        Raises:
+            ValueError: if the batch cannot be shared out evenly, or the environment is not one that RAM can act in.
+        """
+        self.config = config
+        self.device = accelerator.device
+        processes = accelerator.num_processes
+        if config.batch_size % processes:
+            raise ValueError(f"batch_size={config.batch_size} cannot be shared out evenly among {processes} processes")
+        share = config.batch_size // processes
+        self.rows = slice(
+            accelerator.process_index * share * config.samples, (accelerator.process_index + 1) * share * config.samples
+        )
+        self.pictures = slice(accelerator.process_index * share, (accelerator.process_index + 1) * share)
+        self.examples_per_update = config.batch_size * config.samples
+        self.environment = make_environment(config, self.device, share * config.samples, "train", training=True)
+        self.module: nn.Module = _Loss(new_player(config, self.environment), config).to(self.device)
+        self.order = ShuffledIndex(len(self.environment.pictures), config.seed)
+        self.chance = torch.Generator(self.device).manual_seed(config.seed + 1)
+        self.updates = 0
+        # Only the pictures' distortion is drawn here: where and what the agent looks at is given to every reset.
+        self.environment.reset(seed=config.seed + 2 + 1000 * accelerator.process_index)
+
+    def loss(self, module: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
+        """Play the next batch of pictures, `samples` times each."""
+        deviation = deviation_at(self.config, self.updates)
+        self.updates += 1
+        index = self.order.take(self.config.batch_size)[self.pictures].repeat(self.config.samples)
+        result: tuple[Tensor, dict[str, Tensor]] = module(self.environment, {"index": index}, self._noise(deviation), deviation)
+        return result
+
+    def _noise(self, deviation: float) -> Noise:
+        episodes, steps = self.examples_per_update, self.environment.settings.glimpses
+        location = torch.randn(steps - 1, episodes, 2, generator=self.chance, device=self.device) * deviation
+        answer = None
+        if self.config.rule == "pure":
+            answer = gumbel_noise((episodes, self.environment.pictures.classes), self.chance, self.device)[self.rows]
+        return Noise(location[:, self.rows], answer)
+
+    def released(self, module: nn.Module) -> nn.Module:
+        """The network, without the losses around it."""
+        assert isinstance(module, _Loss)
+        return module.player.network
+
+    def validate(self, module: nn.Module) -> dict[str, float]:
+        """Score every validation picture once, with mean locations."""
+        assert isinstance(module, _Loss)
+        return {"validation/error_rate": score(module.player, self.config, "validation", self.device).error_rate}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Take down the random streams and the place in the data."""
+        return {
+            "updates": self.updates,
+            "order": self.order.state_dict(),
+            "chance": self.chance.get_state(),
+            "environment": self.environment.random_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take them up again."""
+        self.updates = state["updates"]
+        self.order.load_state_dict(state["order"])
+        self.chance.set_state(state["chance"].cpu())
+        self.environment.set_random_state(state["environment"].cpu())
+
+
+class ShuffledIndex:
+    """Indices of pictures, epoch by epoch, each epoch in an order of its own; a batch may span two epochs."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count = count
+        self.seed = seed
+        self.taken = 0
+
+    def take(self, size: int) -> NDArray[np.int64]:
+        """Return the next `size` indices."""
+        parts: list[NDArray[np.int64]] = []
+        while size:
+            epoch, place = divmod(self.taken, self.count)
+            part = self._order(epoch)[place : place + size]
+            parts.append(part)
+            self.taken += len(part)
+            size -= len(part)
+        return np.concatenate(parts)
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        if getattr(self, "_epoch", None) != epoch:
+            self._epoch, self._permutation = epoch, np.random.default_rng([self.seed, epoch]).permutation(self.count)
+        return self._permutation
+
+    def state_dict(self) -> dict[str, int]:
+        """Take down how many indices have been given out."""
+        return {"taken": self.taken}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Take that up again."""
+        self.taken = state["taken"]

@@ -1,0 +1,99 @@
+"""Watching an agent: a GIF of where it looks and what it thinks at every step."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from agents.config import ReinforceConfig
+from agents.player import Player, make_environment
+from attention_core.files import write_atomically
+from attention_env.rendering import BACKGROUND, GAP, SIDE
+
+TEXT = (230, 230, 235)
+BAR_HEIGHT = 26
+
+
+@torch.no_grad()
+def write_scan(
+    player: Player, config: ReinforceConfig, out: Path, split: str, episodes: int, seed: int, device: torch.device
+) -> None:
+    """Write a GIF of episodes one after the other, at mean locations.
+
+    Every frame shows the picture with the glimpses' boxes and the path so far, what the retina sees, and the class
+    probabilities at that step; the box's and the true class's colour says how probable the true class is, from red to green.
+
+    Args:
+        player: the agent.
+        config: names the environment and its settings.
+        out: the GIF's place.
+        split: which pictures.
+        episodes: how many.
+        seed: which of them.
+        device: where to compute.
+
+    Raises:
+        ValueError: if `episodes` is not within the number of pictures.
+    """
+    count = len(make_environment(config, device, 1, split).pictures)
+    if not 1 <= episodes <= count:
+        raise ValueError(f"episodes must be within 1 … {count}, the pictures of the split, got {episodes}")
+    environment = make_environment(
+        dataclasses.replace(config, env_kwargs={**config.env_kwargs, "render_mode": "rgb_array"}), device, episodes, split
+    )
+    count = len(environment.pictures)
+    if not 1 <= episodes <= count:
+        raise ValueError(f"episodes must be within 1 … {count}, the pictures of the split, got {episodes}")
+    index = np.random.default_rng(seed).choice(count, episodes, replace=False)
+    observation, _ = environment.reset(options={"index": index})
+    labels = environment.pictures.labels[index]
+    network, state = player.network, None
+    frames: list[list[Image.Image]] = [[] for _ in range(episodes)]
+    for _ in range(environment.settings.glimpses):
+        state = network(observation["glimpse"], observation["location"], state)
+        probabilities = network.class_scores(state).softmax(-1)
+        pictures = environment.render()
+        assert pictures is not None
+        for row, picture in enumerate(pictures):
+            frames[row].append(_add_bars(picture, probabilities[row].cpu().numpy(), int(labels[row])))
+        observation, *_ = environment.step({"location": network.location_mean(state), "label": probabilities.argmax(-1)})
+    _write_gif(frames, out)
+
+
+def _add_bars(picture: NDArray[np.uint8], probabilities: NDArray[np.float32], label: int) -> Image.Image:
+    """Put the class probabilities beside a rendered frame, framed in the colour of the true class's probability."""
+    height, width, _ = picture.shape
+    frame = Image.new("RGB", (width + 200, height), BACKGROUND)
+    frame.paste(Image.fromarray(picture), (0, 0))
+    draw = ImageDraw.Draw(frame)
+    colour = _colour(float(probabilities[label]))
+    draw.rectangle((GAP - 5, GAP - 5, GAP + SIDE + 4, GAP + SIDE + 4), outline=colour, width=5)
+    pitch = min(BAR_HEIGHT, (height - 2 * GAP) // len(probabilities))
+    font = ImageFont.load_default(size=max(9, pitch * 0.6))
+    for name, probability in enumerate(probabilities.tolist()):
+        top = GAP + 4 + name * pitch
+        shade = colour if name == label else (110, 114, 128)
+        draw.text((width + 4, top), str(name), fill=colour if name == label else TEXT, font=font)
+        draw.rectangle((width + 30, top, width + 30 + round(150 * probability), top + pitch - 8), fill=shade)
+    return frame
+
+
+def _colour(probability: float) -> tuple[int, int, int]:
+    """Colour of the true class's probability: red at 0, yellow at ½, green at 1."""
+    red, green, blue, _ = mpl.colormaps["RdYlGn"](probability)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def _write_gif(frames: list[list[Image.Image]], out: Path) -> None:
+    """Write episodes one after the other, each ending on a longer look."""
+    images = [frame for episode in frames for frame in episode]
+    durations = [1500 if place == len(episode) - 1 else 450 for episode in frames for place in range(len(episode))]
+    write_atomically(
+        out, lambda path: images[0].save(path, format="GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
+    )

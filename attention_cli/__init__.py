@@ -1,0 +1,1 @@
+"""The front door: the `attention` command."""

@@ -1,0 +1,44 @@
+"""`attention data …`: the data files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from attention_core import data_files
+
+
+@dataclass(frozen=True)
+class ListArguments:
+    """List the data files that the suite knows, their terms, and which of them are on this machine."""
+
+
+def show(arguments: list[str], program: str) -> None:
+    """`attention data list`."""
+    tyro.cli(ListArguments, args=arguments, prog=program)
+    for file in data_files.DATA_FILES.values():
+        here = "here   " if data_files.local_path(file.path).is_file() else "missing"
+        print(f"{here}  {file.path:<44} {file.size:>12,} bytes  {file.licence}")
+    print(f"\nfolder: {data_files.local_path('')}")
+
+
+@dataclass(frozen=True)
+class FetchArguments:
+    """Download data sets, or check those that are there."""
+
+    data_sets: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """Names, such as mnist; all of them if none is given."""
+
+
+def fetch(arguments: list[str], program: str) -> None:
+    """`attention data fetch`."""
+    asked = tyro.cli(FetchArguments, args=arguments, prog=program)
+    known = sorted({file.data_set for file in data_files.DATA_FILES.values()})
+    unknown = sorted(set(asked.data_sets) - set(known))
+    if unknown:
+        raise ValueError(f"unknown data set {', '.join(unknown)}: choose from {', '.join(known)}")
+    for file in data_files.DATA_FILES.values():
+        if not asked.data_sets or file.data_set in asked.data_sets:
+            print(f"{data_files.fetch(file.path)}  sha256 right")

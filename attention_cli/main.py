@@ -1,0 +1,76 @@
+"""`attention <area> <verb> …`: finds the command and hands over to it.
+
+Nothing is imported before it is needed, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+# (area, verb): module and function below attention_cli, and what it does.
+COMMANDS: dict[tuple[str, str], tuple[str, str, str]] = {
+    ("rl", "train"): ("rl", "train", "train an agent in an environment"),
+    ("rl", "evaluate"): ("rl", "evaluate", "score a trained agent, every picture of a split once"),
+    ("rl", "watch"): ("rl", "watch", "draw where a trained agent looks, as a GIF"),
+    ("data", "list"): ("data", "show", "list the data files, their terms, and which are here"),
+    ("data", "fetch"): ("data", "fetch", "download data sets"),
+    ("zoo", "list"): ("zoo", "show", "list the released models"),
+    ("zoo", "release"): ("zoo", "release", "put a trained model into the zoo"),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit status: 0 if all went well, 2 if the user asked for something impossible."""
+    words = sys.argv[1:] if arguments is None else arguments
+    command = COMMANDS.get((words[0], words[1])) if len(words) >= 2 else None
+    if command is None:
+        try:
+            status = _explain(words)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            return _reader_gone()
+        return status
+    module, function, _ = command
+    try:
+        run = getattr(importlib.import_module(f"attention_cli.{module}"), function)
+        run(words[2:], f"attention {words[0]} {words[1]}")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _reader_gone()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if not _is_the_users(error) or os.environ.get("ATTENTION_TRACEBACK"):
+            raise
+        print(f"attention: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _reader_gone() -> int:
+    """Whoever read our output has enough: say no more, not even at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _is_the_users(error: Exception) -> bool:
+    """Tell errors that say what to do differently from faults of ours, whose traceback is wanted."""
+    return isinstance(error, (ValueError, OSError, FloatingPointError)) or type(error).__module__.startswith(
+        ("gymnasium.error", "attention_")
+    )
+
+
+def _explain(words: list[str]) -> int:
+    asked = not words or words[-1] in ("-h", "--help", "help")
+    area = words[0] if words and words[0] in {area for area, _ in COMMANDS} else None
+    stream = sys.stdout if asked else sys.stderr
+    if not asked:
+        print(f"attention: there is no command {' '.join(words[:2])!r}", file=stream)
+    print("usage: attention <area> <verb> [--help] …\n", file=stream)
+    for (its_area, verb), (_, _, what) in COMMANDS.items():
+        if area in (None, its_area):
+            print(f"  attention {its_area} {verb:<9} {what}", file=stream)
+    return 0 if asked else 2

@@ -1,0 +1,156 @@
+"""`attention rl …`: agents that learn where to look."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+import yaml
+
+from agents.config import ReinforceConfig, published_config
+
+DEFAULT_ENV = "attention_env/Digits-v0"
+
+
+@dataclass(frozen=True)
+class TrainArguments:
+    """Train RAM by REINFORCE; the same command again goes on where it was interrupted."""
+
+    config: tyro.conf.OmitArgPrefixes[ReinforceConfig]
+    """The settings; their defaults are the published ones of the environment."""
+    out: Path | None = None
+    """Run folder; runs/<env>-<rule>-<seed> by default."""
+    max_seconds: float | None = None
+    """End cleanly after so many seconds, with a checkpoint to go on from."""
+    threads: int | None = None
+    """CPU threads; PyTorch's choice by default."""
+    env_kwargs: tuple[str, ...] = ()
+    """Settings of the environment, as key:value, such as glimpse_size:12 "start:random"."""
+    training_kwargs: tuple[str, ...] = ()
+    """Settings of the environment in training only, as key:value, such as "distortion:{rotation: 10}"; "distortion:" for none."""
+
+
+def train(arguments: list[str], program: str) -> None:
+    """`attention rl train`."""
+    default = TrainArguments(published_config(_peek(arguments, "--env", DEFAULT_ENV)))
+    asked = tyro.cli(TrainArguments, args=arguments, prog=program, default=default)
+    config = dataclasses.replace(
+        asked.config,
+        env_kwargs={**asked.config.env_kwargs, **_pairs(asked.env_kwargs)},
+        training_kwargs={**asked.config.training_kwargs, **_pairs(asked.training_kwargs)},
+    )
+    from agents import train as training
+
+    _use_threads(asked.threads)
+    place = asked.out or Path("runs") / f"{config.env.split('/')[-1]}-{config.rule}-{config.seed}"
+    folder = training.train(config, place, asked.max_seconds)
+    if folder.writes:
+        print(f"run folder  {folder.path}\nmetrics     {folder.metrics}\ncurves      {folder.figures / 'curves.png'}")
+        print(f"next        attention rl evaluate {folder.path}")
+
+
+@dataclass(frozen=True)
+class EvaluateArguments:
+    """Score a trained agent: every picture of the split once, mean locations, likeliest class."""
+
+    model: Annotated[str, tyro.conf.Positional]
+    """A zoo name, a run folder, or a weights file."""
+    split: Literal["test", "validation", "train"] = "test"
+    """Which pictures."""
+    env_kwargs: tuple[str, ...] = ()
+    """Settings of the environment that differ from the training's, as key:value; the figure is then another task's."""
+    json: bool = False
+    """Print one JSON object instead of a table."""
+    runs: int = 0
+    """Besides, average so many runs with locations sampled as in training: a separate figure."""
+
+
+def evaluate(arguments: list[str], program: str) -> None:
+    """`attention rl evaluate`."""
+    asked = tyro.cli(EvaluateArguments, args=arguments, prog=program)
+    from agents.evaluate import report
+    from agents.train import load
+    from attention_core.zoo import pick_device
+
+    device = pick_device()
+    player, config, name = load(asked.model, device)
+    config = dataclasses.replace(config, env_kwargs={**config.env_kwargs, **_pairs(asked.env_kwargs)})
+    figures = report(player, config, name, asked.split, device, asked.runs)
+    if asked.json:
+        print(json.dumps(figures))
+        return
+    width = max(map(len, figures))
+    for key, value in figures.items():
+        print(f"{key:<{width}}  {value}")
+
+
+@dataclass(frozen=True)
+class WatchArguments:
+    """Draw where a trained agent looks: a GIF of scan paths with the class probabilities at every step."""
+
+    model: Annotated[str, tyro.conf.Positional]
+    """A zoo name, a run folder, or a weights file."""
+    out: Path | None = None
+    """The GIF; figures/scan.gif of a run folder, else scan.gif here."""
+    episodes: int = 8
+    """How many pictures."""
+    split: Literal["test", "validation", "train"] = "test"
+    """Which pictures."""
+    seed: int = 0
+    """Which of them."""
+
+
+def watch(arguments: list[str], program: str) -> None:
+    """`attention rl watch`."""
+    asked = tyro.cli(WatchArguments, args=arguments, prog=program)
+    from agents.train import load
+    from agents.watch import write_scan
+    from attention_core.zoo import pick_device
+
+    device = pick_device()
+    player, config, _ = load(asked.model, device)
+    folder = Path(asked.model)
+    out = asked.out or (folder / "figures" / "scan.gif" if (folder / "metrics.jsonl").exists() else Path("scan.gif"))
+    write_scan(player, config, out, asked.split, asked.episodes, asked.seed, device)
+    print(f"scan path   {out}")
+
+
+def _peek(arguments: list[str], name: str, default: str) -> str:
+    """Find an option before all options are read: the environment decides on the defaults of the others."""
+    for place, word in enumerate(arguments):
+        if word == name and place + 1 < len(arguments):
+            return arguments[place + 1]
+        if word.startswith(f"{name}="):
+            return word.split("=", 1)[1]
+    return default
+
+
+def _pairs(words: tuple[str, ...]) -> dict[str, Any]:
+    """Read key:value words, the values as YAML.
+
+    Raises:
+        ValueError: if a word has no colon.
+    """
+    pairs = {}
+    for word in words:
+        key, colon, value = word.partition(":")
+        if not colon:
+            raise ValueError(f"{word!r} is not key:value, such as glimpse_size:12")
+        try:
+            pairs[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ValueError(f"the value of {word!r} is not YAML: {error}") from error
+    return pairs
+
+
+def _use_threads(threads: int | None) -> None:
+    if threads is not None:
+        if threads < 1:
+            raise ValueError(f"threads must be at least 1, got {threads}")
+        import torch
+
+        torch.set_num_threads(threads)

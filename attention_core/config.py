@@ -1,0 +1,88 @@
+"""Settings of the training loop, free of torch so that the command line answers at once, and their YAML form."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+
+import yaml
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Config = TypeVar("Config", bound="DataclassInstance")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How long and how fast to learn."""
+
+    updates: int = 10_000
+    """Parameter updates in all; the learning rate's schedule ends there."""
+    learning_rate: float = 1e-3
+    """Adam's rate after the warm-up, from which it falls along a cosine."""
+    final_learning_rate: float = 0.0
+    """The rate at the end of the cosine."""
+    warmup: int = 200
+    """Updates over which the rate rises linearly from 0."""
+    weight_decay: float = 0.0
+    """AdamW's decoupled weight decay."""
+    clip: float = 5.0
+    """Largest gradient norm; larger ones are scaled down to it."""
+    average: float = 0.999
+    """Decay of the exponential moving average of the weights, which is what gets validated and released; 0 for none."""
+    log_every: int = 100
+    """Updates between two rows of metrics."""
+    validate_every: int = 1_000
+    """Updates between two validations."""
+    checkpoint_seconds: float = 60.0
+    """Seconds between two checkpoints."""
+    precision: str = "no"
+    """accelerate's mixed precision: "no", "bf16" or "fp16"."""
+
+    def __post_init__(self) -> None:
+        for name in ("updates", "log_every", "validate_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+
+def load_yaml(path: Path) -> Any:
+    """Read a YAML file.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if it cannot be understood.
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a YAML file: {error}") from error
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Turn a configuration dataclass into plain nested dictionaries that YAML and JSON can hold."""
+    plain: dict[str, Any] = yaml.safe_load(yaml.safe_dump(dataclasses.asdict(config)))
+    return plain
+
+
+def from_dict(kind: type[Config], values: dict[str, Any]) -> Config:
+    """Make a configuration dataclass from nested dictionaries; what is absent takes its default.
+
+    Raises:
+        ValueError: if a key is not a setting, naming those that are.
+    """
+    hints = get_type_hints(kind)
+    known = [field.name for field in dataclasses.fields(kind)]
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ValueError(f"unknown setting {', '.join(unknown)} for {kind.__name__}: it takes {', '.join(known)}")
+    nested = {
+        name: from_dict(hints[name], value) if dataclasses.is_dataclass(hints[name]) and isinstance(value, dict) else value
+        for name, value in values.items()
+    }
+    try:
+        return kind(**nested)
+    except TypeError as error:
+        raise ValueError(f"settings of {kind.__name__} are missing or of the wrong type: {error}") from error

@@ -1,0 +1,163 @@
+"""The run folder: everything a training leaves behind.
+
+    config.yaml          what was asked for, complete
+    metrics.jsonl        the truth: one JSON object per line, each with its "update"
+    tensorboard/         the same as TensorBoard events
+    checkpoint/<update>/ the newest state, from which training goes on to the same numbers
+    model.safetensors    the weights that were best on validation pictures
+    figures/             curves and pictures
+
+`model.safetensors` and `config.yaml` make a released model as well (see `attention_core.zoo`).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from torch.utils.tensorboard import SummaryWriter
+
+from attention_core.config import load_yaml
+from attention_core.files import WRITE_ERRORS, SaveError, write_text_atomically
+
+
+class RunError(ValueError):
+    """A run folder holds something else than was asked for."""
+
+
+class RunFolder:
+    """One run's folder.
+
+    Args:
+        path: the folder; made if it is not there.
+        writes: whether this process may write; of several processes only the first does.
+    """
+
+    def __init__(self, path: Path, writes: bool = True) -> None:
+        self.path = path
+        self.writes = writes
+        self._events: SummaryWriter | None = None
+        if writes:
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise SaveError(f"{path} cannot be a run folder ({error}); choose another place") from error
+
+    @property
+    def config(self) -> Path:
+        """Place of the configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        """Place of the metrics."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def model(self) -> Path:
+        """Place of the best weights."""
+        return self.path / "model.safetensors"
+
+    @property
+    def figures(self) -> Path:
+        """Folder of pictures, made when asked for."""
+        folder = self.path / "figures"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def begin(self, settings: dict[str, Any]) -> None:
+        """Write the configuration, or, where there is a checkpoint to go on from, see that it is of the same settings.
+
+        Raises:
+            RunError: naming the settings that differ.
+        """
+        if self.newest_checkpoint() is not None:
+            earlier = load_yaml(self.config)
+            if not isinstance(earlier, dict):
+                raise RunError(f"{self.config} is not a mapping of settings")
+            different = [
+                f"{name}: {earlier.get(name)!r} there, {settings.get(name)!r} asked for"
+                for name in sorted({*earlier, *settings})
+                if earlier.get(name) != settings.get(name)
+            ]
+            if different:
+                raise RunError(
+                    f"{self.path} holds a run of other settings; choose another folder, or the same settings to go on with it:\n  "
+                    + "\n  ".join(different)
+                )
+        if self.writes:
+            write_text_atomically(self.config, yaml.safe_dump(settings, sort_keys=False))
+
+    # Metrics --------------------------------------------------------------------------------------------------------
+
+    def log(self, update: int, values: dict[str, float]) -> None:
+        """Append one row of metrics and flush it."""
+        if not self.writes:
+            return
+        try:
+            with open(self.metrics, "a", encoding="utf-8") as stream:
+                stream.write(json.dumps({"update": update, **values}) + "\n")
+        except OSError as error:
+            raise SaveError(f"{self.metrics} could not be written to ({error}); make room") from error
+        if self._events is None:
+            self._events = SummaryWriter(str(self.path / "tensorboard"), purge_step=update)
+        for name, value in values.items():
+            self._events.add_scalar(name, value, update)
+
+    def rewind(self, update: int) -> None:
+        """Forget metrics later than an update: a run that was killed after it will make them again."""
+        if not self.writes or not self.metrics.exists():
+            return
+        kept = [json.dumps(row) for row in self.rows() if row["update"] <= update]
+        write_text_atomically(self.metrics, "".join(line + "\n" for line in kept))
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Read the metrics, passing over a last line that a killed process left unfinished."""
+        if not self.metrics.exists():
+            return
+        for line in self.metrics.read_text(encoding="utf-8").splitlines():
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                return
+
+    # Checkpoints ----------------------------------------------------------------------------------------------------
+
+    def save_checkpoint(self, update: int, save: Callable[[Path], None]) -> None:
+        """Save a checkpoint beside its place, put it there whole, and drop the one before.
+
+        Args:
+            update: how many updates it has seen.
+            save: called, in every process, with a folder to fill.
+
+        Raises:
+            SaveError: if the disk is full or cannot be written to; the checkpoint before is still there.
+        """
+        final = self.path / "checkpoint" / f"{update:09d}"
+        partial = final.with_suffix(".partial")
+        try:
+            save(partial)
+            if self.writes:
+                shutil.rmtree(final, ignore_errors=True)
+                partial.rename(final)
+        except WRITE_ERRORS as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise SaveError(f"checkpoint {final} could not be saved ({error}); the one before is untouched") from error
+        if self.writes:
+            for other in final.parent.iterdir():
+                if other != final:
+                    shutil.rmtree(other, ignore_errors=True)
+
+    def newest_checkpoint(self) -> tuple[int, Path] | None:
+        """Find the newest complete checkpoint: its update and its folder."""
+        folders = sorted(path for path in (self.path / "checkpoint").glob("*") if path.name.isdigit())
+        return (int(folders[-1].name), folders[-1]) if folders else None
+
+    def close(self) -> None:
+        """Close the TensorBoard events."""
+        if self._events is not None:
+            self._events.close()

@@ -1,0 +1,282 @@
+"""The training loop that every system shares, on Hugging Face accelerate.
+
+One process here, `accelerate launch` or `torchrun` over many, mixed precision: nothing of that is written by hand. A run can be
+killed at any moment; started again with the same folder it goes on from its newest checkpoint to the same numbers.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from attention_core.config import TrainingConfig
+from attention_core.files import write_atomically
+from attention_core.run_folder import RunFolder
+
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
+
+class Learner(Protocol):
+    """What a system brings to the loop."""
+
+    module: nn.Module
+    """What is optimised. One call of it per update, since accelerate's distributed data parallel counts on that."""
+
+    examples_per_update: int
+    """Examples that one update sees, over all processes, for the speed shown."""
+
+    def loss(self, module: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
+        """Take the next batch; return the loss to descend and scalars to log, all on the device."""
+
+    def released(self, module: nn.Module) -> nn.Module:
+        """The part of `module` whose weights are worth keeping when training is over."""
+
+    def validate(self, module: nn.Module) -> dict[str, float]:
+        """Score the weights on validation examples; "validation/error_rate" is the one that chooses, lower being better."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything besides the weights that the next update depends on: random streams, place in the data."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up such a state."""
+
+
+CHOOSES = "validation/error_rate"
+
+
+def make_accelerator(config: TrainingConfig) -> Accelerator:
+    """Make the accelerator: the GPU where there is one, as many processes as were launched."""
+    # Said outright, since launchers that find no GPU would otherwise leave every process to itself.
+    return Accelerator(cpu=not torch.cuda.is_available(), mixed_precision=config.precision)
+
+
+def learning_rate(config: TrainingConfig, update: int) -> float:
+    """Rate of an update: a linear rise over the warm-up, then a cosine down to the final rate."""
+    rise = min(1.0, (update + 1) / max(1, config.warmup))
+    fall = 0.5 * (1 + math.cos(math.pi * min(1.0, update / max(1, config.updates))))
+    return rise * (config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * fall)
+
+
+def _moving_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
+    """An exponential moving average that follows faster at first, when all there is to average is not worth keeping."""
+
+    def update(averages: Tensors, weights: Tensors, count: Tensor | int) -> None:
+        seen = int(count)
+        torch._foreach_lerp_(averages, weights, 1 - min(decay, (1 + seen) / (10 + seen)))
+
+    return update
+
+
+class _Progress:
+    """The loop's own state, saved beside the weights: how far, the best so far, and metrics not yet written."""
+
+    def __init__(self) -> None:
+        self.update = 0
+        self.best = math.inf
+        self.seconds = 0.0
+        self.sums: dict[str, Tensor] = {}
+        self.count = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**vars(self), "sums": {name: value.cpu() for name, value in self.sums.items()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+
+    def add(self, metrics: dict[str, Tensor]) -> None:
+        for name, value in metrics.items():
+            value = value.detach().float()
+            self.sums[name] = self.sums[name].to(value.device) + value if name in self.sums else value
+        self.count += 1
+
+    def take(self, accelerator: Accelerator) -> dict[str, float]:
+        """Return the means since the last call, over all processes, and start anew."""
+        stacked = torch.stack(list(self.sums.values())) / self.count
+        means = accelerator.reduce(stacked, reduction="mean").tolist()
+        names, self.sums, self.count = list(self.sums), {}, 0
+        return dict(zip(names, means, strict=True))
+
+
+class Update:
+    """One step of learning: a batch's loss, its gradient, clipped AdamW, and the moving average of the weights.
+
+    Attributes:
+        module: the learner's module, as accelerate wraps it.
+        averaged: the moving average; `averaged.module` is what gets validated and released.
+    """
+
+    def __init__(self, learner: Learner, config: TrainingConfig, accelerator: Accelerator) -> None:
+        self.learner, self.config, self.accelerator = learner, config, accelerator
+        optimizer = torch.optim.AdamW(
+            learner.module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        )
+        self.averaged = AveragedModel(learner.module, multi_avg_fn=_moving_average(config.average), use_buffers=True)
+        self.averaged.to(accelerator.device)
+        self.module, self.optimizer = accelerator.prepare(learner.module, optimizer)
+
+    def __call__(self, update: int) -> dict[str, Tensor]:
+        """Make the update of this number, from 0 on; return its metrics, on the device."""
+        loss, metrics = self.learner.loss(self.module)
+        self.accelerator.backward(loss)
+        return {**metrics, "charts/gradient_norm": self.descend(update)}
+
+    def descend(self, update: int) -> Tensor:
+        """Follow the gradient that is there; return its norm before clipping."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, update)
+        norm: Tensor = self.accelerator.clip_grad_norm_(self.module.parameters(), self.config.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.averaged.update_parameters(self.learner.module)
+        return norm
+
+
+def fit(
+    learner: Learner, config: TrainingConfig, folder: RunFolder, accelerator: Accelerator, max_seconds: float | None = None
+) -> None:
+    """Train until `config.updates`, or until `max_seconds` have passed, and leave the run folder complete.
+
+    Args:
+        learner: the system.
+        config: the loop's settings.
+        folder: where to write, and to go on from if it holds a checkpoint.
+        accelerator: from `make_accelerator`.
+        max_seconds: ends this call cleanly, with a checkpoint, after so much time; the schedule is not changed by it.
+
+    Raises:
+        attention_core.files.SaveError: if the disk is full; what was saved before is untouched.
+        FloatingPointError: if the loss is no longer a finite number.
+    """
+    step = Update(learner, config, accelerator)
+    progress = _Progress()
+    accelerator.register_for_checkpointing(step.averaged)
+    own: dict[str, Any] = {"learner": learner, "progress": progress}
+    if (newest := folder.newest_checkpoint()) is not None:
+        accelerator.load_state(str(newest[1]))
+        states = torch.load(newest[1] / f"process_{accelerator.process_index}.pt", map_location="cpu", weights_only=True)
+        for name, part in own.items():
+            part.load_state_dict(states[name])
+    folder.rewind(progress.update)
+
+    clock = _Clock(progress)
+    with _progress_bar(accelerator.is_main_process) as bar:
+        task = bar.add_task("training", total=config.updates, completed=progress.update, shown="")
+        while progress.update < config.updates:
+            progress.add(step(progress.update))
+            progress.update += 1
+            bar.advance(task)
+            last = progress.update == config.updates
+            if progress.update % config.log_every == 0 or last:
+                row = progress.take(accelerator)
+                if not all(map(math.isfinite, row.values())):
+                    raise FloatingPointError(
+                        f"training broke down before update {progress.update}: {row}; try a lower learning rate"
+                    )
+                row |= {
+                    "charts/learning_rate": learning_rate(config, progress.update - 1),
+                    **clock.row(learner.examples_per_update),
+                }
+                folder.log(progress.update, row)
+                bar.update(task, shown=_shown(row, progress.best))
+            if progress.update % config.validate_every == 0 or last:
+                _validate(learner, step.averaged.module, progress, folder)
+            stopping = max_seconds is not None and _agreed(accelerator, clock.elapsed() > max_seconds)
+            if last or stopping or _agreed(accelerator, clock.since_saved() > config.checkpoint_seconds):
+                clock.saved()
+                _save(accelerator, folder, progress, own)
+            if stopping:
+                break
+    folder.close()
+
+
+class _Clock:
+    """How long this call and the whole run have taken, and how fast it goes."""
+
+    def __init__(self, progress: _Progress) -> None:
+        self.progress = progress
+        self.earlier = progress.seconds
+        self.began = self._saved = self._logged = time.monotonic()
+        self._logged_update = progress.update
+
+    def elapsed(self) -> float:
+        return time.monotonic() - self.began
+
+    def since_saved(self) -> float:
+        return time.monotonic() - self._saved
+
+    def saved(self) -> None:
+        self._saved = time.monotonic()
+        self.progress.seconds = self.earlier + self.elapsed()
+
+    def row(self, examples_per_update: int) -> dict[str, float]:
+        """Metrics of time since the last row."""
+        now, update = time.monotonic(), self.progress.update
+        speed = (update - self._logged_update) * examples_per_update / max(now - self._logged, 1e-9)
+        self._logged, self._logged_update = now, update
+        return {"time/seconds": self.earlier + self.elapsed(), "time/examples_per_second": speed}
+
+
+def _validate(learner: Learner, weights: nn.Module, progress: _Progress, folder: RunFolder) -> None:
+    """Score the weights and keep them if they are the best so far."""
+    scores = learner.validate(weights)
+    folder.log(progress.update, scores)
+    if scores[CHOOSES] < progress.best:
+        progress.best = scores[CHOOSES]
+        if folder.writes:
+            save_weights(learner.released(weights), folder.model)
+
+
+def save_weights(module: nn.Module, path: Path) -> None:
+    """Write a module's weights as safetensors, whole or not at all."""
+    weights = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+    write_atomically(path, lambda temporary: save_file(weights, temporary))
+
+
+def _save(accelerator: Accelerator, folder: RunFolder, progress: _Progress, own: dict[str, Any]) -> None:
+    folder.save_checkpoint(progress.update, lambda path: _save_state(accelerator, path, own))
+    accelerator.wait_for_everyone()
+
+
+def _save_state(accelerator: Accelerator, path: Path, own: dict[str, Any]) -> None:
+    accelerator.save_state(str(path))
+    torch.save({name: part.state_dict() for name, part in own.items()}, path / f"process_{accelerator.process_index}.pt")
+    accelerator.wait_for_everyone()
+
+
+def _agreed(accelerator: Accelerator, wish: bool) -> bool:
+    """Let the first process decide, so that all do the same."""
+    if accelerator.num_processes == 1:
+        return wish
+    flag = torch.tensor(float(wish and accelerator.is_main_process), device=accelerator.device)
+    decided: Tensor = accelerator.reduce(flag, reduction="sum")
+    return bool(decided > 0)
+
+
+def _progress_bar(shown: bool) -> Progress:
+    columns = (
+        "{task.description}",
+        BarColumn(),
+        "{task.completed}/{task.total}",
+        TimeElapsedColumn(),
+        "left",
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, TextColumn("{task.fields[shown]}"), disable=not shown, refresh_per_second=2)
+
+
+def _shown(row: dict[str, float], best: float) -> str:
+    parts = [f"{row['time/examples_per_second']:,.0f}/s"]
+    parts += [f"{name.split('/')[-1]} {value:.3f}" for name, value in row.items() if name.startswith("losses/")][:1]
+    if best < math.inf:
+        parts.append(f"validation error {best:.2%}")
+    return "  ".join(parts)

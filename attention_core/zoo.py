@@ -1,0 +1,140 @@
+"""Released models: a folder with `model.safetensors`, `config.yaml` and `card.md`, under `zoo/`.
+
+A run folder has the first two as well, so whatever takes a released model takes a run folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from attention_core.config import load_yaml
+from attention_core.files import write_atomically, write_text_atomically
+
+ZOO = Path(__file__).resolve().parent.parent / "zoo"
+WEIGHTS = "model.safetensors"
+CONFIG = "config.yaml"
+
+
+class ModelError(ValueError):
+    """A released model or a run is not there, is incomplete, or is of another kind than was asked for."""
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A model on the disk.
+
+    Attributes:
+        name: what to call it: the folder's name.
+        weights: its weights file.
+        config: its configuration, as plain dictionaries.
+    """
+
+    name: str
+    weights: Path
+    config: dict[str, Any]
+
+    def load_into(self, module: nn.Module) -> None:
+        """Load the weights into a module.
+
+        Raises:
+            ModelError: if the file is damaged, or its tensors are not the module's: the checkpoint of another model.
+        """
+        try:
+            found: Mapping[str, Tensor] = load_file(self.weights)
+        except (SafetensorError, OSError) as error:
+            raise ModelError(f"{self.weights} is not a readable safetensors file ({error}): it was cut or altered") from error
+        wanted = module.state_dict()
+        found = _without_prefix(found, next(iter(wanted)))
+        differences = [
+            f"{name}: {_shape(found, name)} in the file, {_shape(wanted, name)} in the model"
+            for name in sorted({*found, *wanted})
+            if _shape(found, name) != _shape(wanted, name)
+        ]
+        if differences:
+            raise ModelError(
+                f"{self.weights} holds another model than {self.name}'s configuration describes:\n  " + "\n  ".join(differences)
+            )
+        module.load_state_dict({name: value.to(wanted[name].dtype) for name, value in found.items()})
+
+
+def _without_prefix(found: Mapping[str, Tensor], name: str) -> Mapping[str, Tensor]:
+    """Take a model out of a checkpoint, in which it is a part of what was optimised, by the place of one of its tensors."""
+    prefixes = [key.removesuffix(name) for key in found if key.endswith(f".{name}")]
+    if name in found or not prefixes:
+        return found
+    return {key.removeprefix(prefixes[0]): value for key, value in found.items() if key.startswith(prefixes[0])}
+
+
+def _shape(tensors: Mapping[str, Tensor], name: str) -> str:
+    return str(tuple(tensors[name].shape)) if name in tensors else "absent"
+
+
+def find_model(reference: str) -> SavedModel:
+    """Find a model by a zoo name ("ram-mnist"), a folder ("zoo/ram-mnist", "runs/digits"), a checkpoint, or a weights file.
+
+    A checkpoint, "runs/digits/checkpoint/000001000", holds the newest weights, before averaging.
+
+    Raises:
+        ModelError: if there is none, saying where was looked, or if its folder lacks a file.
+    """
+    place = Path(reference)
+    if place.suffix == ".safetensors" and place.is_file():
+        weights, folder = place, place.parent
+    else:
+        folder = place if place.is_dir() else ZOO / reference
+        weights = folder / WEIGHTS
+        if not folder.is_dir():
+            known = ", ".join(zoo_names()) or "none"
+            raise ModelError(
+                f"no model {reference!r}: it is neither a run folder, nor a weights file, nor a name in the zoo ({known})"
+            )
+    if not weights.is_file():
+        raise ModelError(f"{folder} has no {WEIGHTS}: a training leaves one there after its first validation")
+    run = folder.resolve()
+    if run.parent.name == "checkpoint":
+        run = run.parent.parent
+    if not (run / CONFIG).is_file():
+        raise ModelError(f"{run} has no {CONFIG}, which says what model {weights.name} belongs to")
+    config = load_yaml(run / CONFIG)
+    if not isinstance(config, dict):
+        raise ModelError(f"{run / CONFIG} is not a mapping of settings")
+    return SavedModel(run.name, weights, config)
+
+
+def zoo_names() -> list[str]:
+    """List the released models."""
+    return sorted(path.parent.name for path in ZOO.glob(f"*/{WEIGHTS}"))
+
+
+def release(model: SavedModel, name: str) -> Path:
+    """Put a trained model into the zoo, its weights in half precision; its card is written by hand beside them.
+
+    Args:
+        model: the run to release.
+        name: its name there.
+
+    Returns:
+        The model's folder.
+
+    Raises:
+        attention_core.files.SaveError: if it cannot be written.
+    """
+    tensors = {key: value.half() if value.is_floating_point() else value for key, value in load_file(model.weights).items()}
+    folder = ZOO / name
+    write_atomically(folder / WEIGHTS, lambda temporary: save_file(tensors, temporary))
+    write_text_atomically(folder / CONFIG, yaml.safe_dump(model.config, sort_keys=False))
+    return folder
+
+
+def pick_device() -> torch.device:
+    """Choose the GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

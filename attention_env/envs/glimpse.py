@@ -1,0 +1,474 @@
+"""The glimpse environment: name what is in a picture that is seen only through a retina.
+
+The batched environment is the truth; the single one is that with one row.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.utils import EzPickle
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+from torch import Tensor
+
+from attention_env.actions import ACTION_FORMATS, ActionError, Decision
+from attention_env.distortion import Distortion
+from attention_env.options import GlimpseOptions
+from attention_env.rendering import draw_frame
+from attention_env.retina import Level, Retina
+from attention_env.sources import Pictures, load_pictures
+
+METADATA: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 2}
+RESET_OPTIONS = ("index", "location", "reset_mask")
+
+
+class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
+    """Many glimpse environments in one, all computed at once as tensors.
+
+    Takes `num_envs` and the settings of `attention_env.options.GlimpseOptions`. What an episode is, the spaces and the
+    rewards are described in `GlimpseEnv`; here every array has a leading axis of `num_envs`.
+
+    `reset(options=...)` understands:
+        "index": (n,) whole numbers, which pictures to show (otherwise they are drawn uniformly, with repetition);
+        "location": (n, 2) within [-1, 1], where each episode starts;
+        "reset_mask": (n,) bool, which rows to reset; "index" and "location" still have n rows, of which those are used.
+
+    Information: at the end of an episode `infos` holds "label" (the true class) and "is_success", with Gymnasium's masks
+    "_label" and "_is_success"; under `autoreset_mode="SameStep"` they are in "final_info", beside "final_obs".
+
+    With `output="torch"` observations, rewards, flags and infos are tensors on `device`, actions are expected as such, and
+    no step waits for the device: actions are checked there, and an invalid one is reported by the step that ends the episode
+    (and "final_obs" is one dictionary of batched tensors).
+
+    Seeds: one generator for the whole batch, so the same seed, `num_envs` and actions give the same episodes.
+    """
+
+    defaults: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, num_envs: int = 1, **settings: Any) -> None:
+        """Make the spaces and load the pictures; no tensor is computed before the first `reset`."""
+        EzPickle.__init__(self, num_envs=num_envs, **settings)
+        if num_envs < 1:
+            raise ValueError(f"num_envs must be at least 1, got {num_envs}")
+        self.settings = GlimpseOptions.of(self.defaults, settings)
+        self.num_envs = num_envs
+        self.render_mode = self.settings.render_mode
+        self.autoreset_mode = AutoresetMode(self.settings.autoreset_mode)
+        self.metadata = {**METADATA, "autoreset_mode": self.autoreset_mode}
+
+        self.pictures: Pictures = load_pictures(self.settings.source, self.settings.split)
+        self.retina = Retina(self.settings.glimpse_size, self.settings.scales, self.settings.interpolation)
+        self.distortion = None if self.settings.distortion is None else Distortion(**self.settings.distortion)
+        self.action_format = ACTION_FORMATS[self.settings.action_format](self.pictures.classes, self.settings.grid)
+
+        size = self.settings.glimpse_size
+        self.single_action_space = self.action_format.space
+        self.single_observation_space = gym.spaces.Dict(
+            glimpse=gym.spaces.Box(0.0, 1.0, (self.settings.scales * self.pictures.shape[0], size, size), np.float32),
+            location=gym.spaces.Box(-1.0, 1.0, (2,), np.float32),
+            remaining=gym.spaces.Box(0.0, 1.0, (1,), np.float32),
+        )
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+
+        self.device = torch.device(self.settings.device)
+        self._generator: torch.Generator | None = None
+        self._levels: list[Level] | None = None
+        # While all rows are in step (no row ever ends or starts before the others) one number and one flag stand for all of
+        # them, and nothing has to be asked of the device; otherwise both are tensors with one element per row.
+        self._turn: int | Tensor = 0
+        self._ended: bool | Tensor = False
+        self._valid: Tensor
+
+    # What Gymnasium asks for ----------------------------------------------------------------------------------------
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Start new episodes, in all rows or in those of `options["reset_mask"]`.
+
+        Raises:
+            ValueError: for options of a wrong name, shape or range.
+        """
+        super().reset(seed=seed)
+        if self._generator is None or seed is not None:
+            self._generator = torch.Generator(self.device).manual_seed(int(self.np_random.integers(2**63)))
+        mask, index, location = self._read_options(options or {})
+        if mask is None or self._levels is None or bool(mask.all()):
+            self._start_all(index, location)
+            self._valid = torch.ones((), dtype=torch.bool, device=self.device)
+        else:
+            rows = mask.nonzero()[:, 0]
+            self._start_rows(rows, None if index is None else index[rows], None if location is None else location[rows])
+        return self._leave(self._observation()), {}
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """Take one action per row.
+
+        Raises:
+            attention_env.actions.ActionError: if an action is outside the space.
+            gymnasium.error.ResetNeeded: before the first `reset`, and under "Disabled" autoreset after an episode's end.
+        """
+        if self._levels is None:
+            raise gym.error.ResetNeeded("call reset() before step()")
+        decision = self.action_format.decode(actions, self.num_envs)
+        restarting = self._ended
+        if self.autoreset_mode == AutoresetMode.DISABLED and _any(restarting):
+            raise gym.error.ResetNeeded("an episode has ended; without autoreset, reset() it (or some, by options['reset_mask'])")
+        if decision.valid is not None:
+            self._valid = self._valid & decision.valid
+
+        infos: dict[str, Any] = {}
+        if self.autoreset_mode == AutoresetMode.NEXT_STEP and _any(restarting):
+            rewards, self._ended = self._restart_or_advance(restarting, decision)
+        else:
+            rewards, self._ended = self._advance(decision)
+        ended = self._ended
+        if _any(ended):
+            infos = self._final_infos(ended, decision)
+            if self.autoreset_mode == AutoresetMode.SAME_STEP:
+                infos = self._restart_at_once(ended, infos)
+            self._report_invalid()
+        return (
+            self._leave(self._observation()),
+            self._per_row(rewards, np.float64, torch.float32),
+            self._per_row(ended, np.bool_, torch.bool),
+            self._per_row(False, np.bool_, torch.bool),
+            self._leave(infos),
+        )
+
+    def render(self) -> tuple[NDArray[np.uint8], ...] | None:
+        """Draw every row: the picture, the boxes of all scales, the path so far, and what the retina sees."""
+        if self.render_mode is None or self._levels is None:
+            return None
+        glimpses = self.retina.look(self._levels, self._location, self._rows).cpu().numpy()
+        images = self.images().cpu().numpy()
+        return tuple(
+            draw_frame(images[row], glimpses[row], np.stack(self._paths[row]), self.settings.glimpse_size, self.settings.scales)
+            for row in range(self.num_envs)
+        )
+
+    def images(self) -> Tensor:
+        """Return the pictures that the rows show at present, (n, C, H, W) float32 in [0, 1], for drawing and for tests.
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first `reset`.
+        """
+        if self._levels is None:
+            raise gym.error.ResetNeeded("call reset() before images()")
+        border = self.retina.border(0)
+        _, height, width = self.pictures.shape
+        pixels = self._levels[0].pixels[..., border : border + height, border : border + width]
+        return pixels / 255 if pixels.dtype == torch.uint8 else pixels.clone()
+
+    def random_state(self) -> Tensor:
+        """Return the generator's state, so that a training can be continued with the same pictures.
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first `reset`.
+        """
+        if self._generator is None:
+            raise gym.error.ResetNeeded("call reset() before random_state()")
+        return self._generator.get_state()
+
+    def set_random_state(self, state: Tensor) -> None:
+        """Take up a state that `random_state` returned."""
+        self._generator = torch.Generator(self.device)
+        self._generator.set_state(state)
+
+    # Episodes -------------------------------------------------------------------------------------------------------
+
+    def _start_all(self, index: Tensor | None, location: Tensor | None) -> None:
+        count = self.num_envs
+        self._rows = torch.arange(count, device=self.device)
+        self._levels, self._labels = self._draw(count, index)
+        self._location = self._first_location(count) if location is None else location
+        in_step = self.settings.action_format == "dict"
+        self._turn = 0 if in_step else torch.zeros(count, dtype=torch.int64, device=self.device)
+        self._ended = False if in_step else torch.zeros(count, dtype=torch.bool, device=self.device)
+        if self.render_mode is not None:
+            self._paths: list[list[NDArray[np.float32]]] = [[place] for place in self._location.cpu().numpy().copy()]
+
+    def _start_rows(self, rows: Tensor, index: Tensor | None, location: Tensor | None) -> None:
+        """Start new episodes in some rows; from here on the rows are no longer in step."""
+        assert self._levels is not None
+        if isinstance(self._turn, int):
+            self._turn = self._full(self._turn, torch.int64)
+        if isinstance(self._ended, bool):
+            self._ended = self._full(self._ended, torch.bool)
+        levels, self._labels[rows] = self._draw(len(rows), index)
+        for level, new in zip(self._levels, levels, strict=True):
+            level.pixels[rows] = new.pixels
+        # A tensor of its own: what earlier observations show must not change.
+        self._location = self._location.index_copy(0, rows, self._first_location(len(rows)) if location is None else location)
+        self._turn[rows] = 0
+        self._ended = self._ended.index_fill(0, rows, False)
+        if self.render_mode is not None:
+            for row in rows.tolist():
+                self._paths[row] = [self._location[row].cpu().numpy().copy()]
+
+    def _draw(self, count: int, index: Tensor | None) -> tuple[list[Level], Tensor]:
+        """Choose pictures, distort them if asked to, and prepare them for the retina."""
+        images, labels = self.pictures.on(self.device)
+        if index is None:
+            index = torch.randint(len(self.pictures), (count,), generator=self._generator, device=self.device)
+        chosen = images[index]
+        if self.distortion is not None:
+            assert self._generator is not None
+            chosen = self.distortion(chosen, self._generator)
+        return self.retina.prepare(chosen), labels[index]
+
+    def _first_location(self, count: int) -> Tensor:
+        start = self.settings.start
+        if start == "center":
+            return torch.zeros(count, 2, device=self.device)
+        if start == "random":
+            return torch.rand(count, 2, generator=self._generator, device=self.device) * 2 - 1
+        return torch.tensor(start, dtype=torch.float32, device=self.device).expand(count, 2).clone()
+
+    def _advance(self, decision: Decision) -> tuple[float | Tensor, bool | Tensor]:
+        """Take one action in every row; return rewards (n,), or 0 for all, and which episodes that ended."""
+        glimpses = self.settings.glimpses
+        self._turn = self._turn + 1
+        ended: bool | Tensor = self._turn >= glimpses
+        if decision.answers is not None:
+            ended = ended | decision.answers
+        moved = self._moved(decision.location)
+        if isinstance(ended, Tensor):
+            moved = torch.where(ended[:, None], self._location, moved)
+        elif ended:
+            moved = self._location
+        self._location = moved
+        if self.render_mode is not None:
+            self._extend_paths(ended)
+
+        if self.settings.reward == "dense":
+            return (decision.label == self._labels) / glimpses, ended
+        if ended is False:
+            return 0.0, ended
+        return (self._right(decision) & ended).float(), ended
+
+    def _right(self, decision: Decision) -> Tensor:
+        """Tell which rows name the true class."""
+        right = decision.label == self._labels
+        return right if decision.answers is None else right & decision.answers
+
+    def _moved(self, location: Tensor) -> Tensor:
+        if self.settings.moves == "relative":
+            location = torch.add(self._location, location, alpha=self.settings.move_scale)
+        return location.clamp(-1.0, 1.0)
+
+    def _restart_or_advance(self, restarting: bool | Tensor, decision: Decision) -> tuple[float | Tensor, bool | Tensor]:
+        """NEXT_STEP: rows whose episode ended in the step before start anew, their action ignored; the others go on."""
+        if restarting is True:
+            self._start_all(None, None)
+            return 0.0, self._ended
+        assert isinstance(restarting, Tensor)
+        rewards, self._ended = self._advance(decision)
+        self._start_rows(restarting.nonzero()[:, 0], None, None)
+        return rewards.masked_fill(restarting, 0.0) if isinstance(rewards, Tensor) else rewards, self._ended
+
+    def _restart_at_once(self, ended: bool | Tensor, infos: dict[str, Any]) -> dict[str, Any]:
+        """SAME_STEP: start new episodes where one ended, keeping the old end's observation and infos aside."""
+        mask = self._full(True, torch.bool) if ended is True else ended
+        final = {"final_obs": self._final_observations(mask), "_final_obs": mask, "final_info": infos, "_final_info": mask}
+        if ended is True:
+            self._start_all(None, None)
+        else:
+            assert isinstance(ended, Tensor)
+            self._start_rows(ended.nonzero()[:, 0], None, None)
+        return final
+
+    # What the agent is shown ----------------------------------------------------------------------------------------
+
+    def _observation(self) -> dict[str, Tensor]:
+        assert self._levels is not None
+        left = (self.settings.glimpses - self._turn) / self.settings.glimpses
+        remaining = left[:, None] if isinstance(left, Tensor) else self._full(left, torch.float32)[:, None]
+        return {
+            "glimpse": self.retina.look(self._levels, self._location, self._rows),
+            "location": self._location.clone(),
+            "remaining": remaining,
+        }
+
+    def _final_infos(self, ended: bool | Tensor, decision: Decision) -> dict[str, Tensor]:
+        """Gather what is told at the end of episodes."""
+        mask = self._full(True, torch.bool) if ended is True else ended
+        assert isinstance(mask, Tensor)
+        return {
+            "label": self._labels * mask,
+            "_label": mask.clone(),
+            "is_success": self._right(decision) & mask,
+            "_is_success": mask.clone(),
+        }
+
+    def _report_invalid(self) -> None:
+        """Say, where episodes end, that a device action since the last report was outside the space."""
+        if not self._valid:
+            self._valid = torch.ones_like(self._valid)
+            raise ActionError(
+                f"an action of this episode was outside the space {self.single_action_space}, or its location not finite"
+            )
+
+    def _final_observations(self, mask: Tensor | bool) -> Any:
+        """Give the ended rows' last observations: one dict per row, as Gymnasium has it, or one of batched tensors."""
+        observation = self._observation()
+        if self.settings.output == "torch":
+            return observation
+        final = np.full(self.num_envs, None, dtype=object)
+        arrays = {key: value.numpy() for key, value in observation.items()}
+        for row in np.flatnonzero(mask):
+            final[row] = {key: array[row] for key, array in arrays.items()}
+        return final
+
+    # Odds and ends --------------------------------------------------------------------------------------------------
+
+    def _full(self, value: float, dtype: torch.dtype) -> Tensor:
+        return torch.full((self.num_envs,), value, dtype=dtype, device=self.device)
+
+    def _per_row(self, value: float | Tensor, kind: type[np.generic], dtype: torch.dtype) -> Any:
+        """One value per row, in an array or tensor of its own."""
+        if self.settings.output == "torch":
+            return value.to(dtype, copy=True) if isinstance(value, Tensor) else self._full(value, dtype)
+        if isinstance(value, Tensor):
+            return value.numpy().astype(kind)
+        return np.full(self.num_envs, value, kind) if value else np.zeros(self.num_envs, kind)
+
+    def _leave(self, tensors: Any) -> Any:
+        """Bring a dictionary of tensors, nested perhaps, to the output asked for."""
+        if self.settings.output == "torch":
+            return tensors
+        if isinstance(tensors, dict):
+            return {key: self._leave(value) for key, value in tensors.items()}
+        return tensors.numpy() if isinstance(tensors, Tensor) else tensors
+
+    def _extend_paths(self, ended: bool | Tensor) -> None:
+        if ended is True:
+            return
+        stays = ended.tolist() if isinstance(ended, Tensor) else [False] * self.num_envs
+        for path, place, stay in zip(self._paths, self._location.cpu().numpy().copy(), stays, strict=True):
+            if not stay:
+                path.append(place)
+
+    def _read_options(self, options: dict[str, Any]) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        unknown = sorted(set(options) - set(RESET_OPTIONS))
+        if unknown:
+            raise ValueError(f"unknown reset option {', '.join(unknown)}: choose from {', '.join(RESET_OPTIONS)}")
+        mask = self._option(options, "reset_mask", (self.num_envs,), "bool", "b")
+        index = self._option(options, "index", (self.num_envs,), "whole numbers", "iu")
+        location = self._option(options, "location", (self.num_envs, 2), "numbers", "fiu")
+        if mask is not None and not bool(mask.any()):
+            raise ValueError("reset option 'reset_mask' must select at least one row")
+        if index is not None and not bool(((index >= 0) & (index < len(self.pictures))).all()):
+            raise ValueError(f"index must be in 0 … {len(self.pictures) - 1}, the pictures of {self.pictures.name}")
+        if location is not None and not bool((location.abs() <= 1).all()):
+            raise ValueError("location must be finite and within [-1, 1]")
+        return mask, index, location
+
+    def _option(self, options: dict[str, Any], name: str, shape: tuple[int, ...], wanted: str, kinds: str) -> Tensor | None:
+        """Read one reset option; `kinds` are NumPy's letters of the data types that will do."""
+        value = options.get(name)
+        if value is None:
+            return None
+        array = np.asarray(value.cpu() if isinstance(value, Tensor) else value)
+        if array.dtype.kind not in kinds:
+            raise ValueError(f"reset option {name!r} must be {wanted}, got {array.dtype}")
+        value = value if isinstance(value, Tensor) else torch.from_numpy(array.copy())
+        if tuple(value.shape) != shape:
+            raise ValueError(f"reset option {name!r} must be of shape {shape}, got {tuple(value.shape)}")
+        value = value.to(self.device, copy=True)  # the caller's tensor stays the caller's
+        return value.float() if name == "location" else value.long() if name == "index" else value
+
+
+def _any(flag: bool | Tensor) -> bool:
+    return flag if isinstance(flag, bool) else bool(flag.any())
+
+
+class GlimpseEnv(EzPickle, gym.Env[Any, Any]):
+    """Name what is in a picture that is seen only through a retina.
+
+    ## Description
+    A picture is drawn from a source. The agent never sees it whole: an observation is a *glimpse*, a few small patches
+    around one location, the first sharp, each next one covering twice the width at the same number of pixels (Mnih et al.
+    2014, arXiv 1406.6247). The agent says where to look next, and in the end what it has seen.
+
+    ## Action space
+    `action_format="dict"` (default): `Dict(location=Box(-1, 1, (2,)), label=Discrete(K))`. `location` is (x, y), where to
+    look next: (-1, -1) is the top-left corner, (0, 0) the centre, (1, 1) the bottom-right corner; beyond [-1, 1] it is
+    clipped. With `moves="relative"` it is added, times `move_scale`, to the present location. `label` is the class.
+
+    `action_format="saccade"`: `Discrete(grid² + K)`. The first grid² actions look at the centre of a cell, row by row from
+    the top left; the others name a class, which ends the episode.
+
+    ## Observation space
+    `Dict(glimpse=Box(0, 1, (scales·C, g, g)), location=Box(-1, 1, (2,)), remaining=Box(0, 1, (1,)))`, all float32: the
+    patches, finest first; where they were taken; the share of the episode's actions that is left.
+
+    ## Rewards
+    `reward="sparse"`: 1 at the end if the class named there is right, else 0. `reward="dense"`: 1/N at each step whose
+    label is right ("dict" only).
+
+    ## Starting state
+    A picture drawn uniformly from the split, looked at its centre (`start="random"`: anywhere; `start=[x, y]`: there).
+    `reset(options={"index": i})` shows picture i, `{"location": [x, y]}` starts there.
+
+    ## Episode end
+    N = `glimpses`: `reset` shows the first, N-1 actions look, and action N carries the class; its location is ignored. The
+    end is a termination, never a truncation. In "saccade", naming a class ends the episode at once, and N actions without a
+    class end it with reward 0. At the end `info` holds `label`, the true class, and `is_success`.
+
+    ## Arguments
+    Every setting of `attention_env.options.GlimpseOptions`. A single environment gives NumPy arrays on the CPU.
+    """
+
+    vector_class: ClassVar[type[GlimpseVectorEnv]] = GlimpseVectorEnv
+    metadata = METADATA
+
+    def __init__(self, **settings: Any) -> None:
+        """Make a batched environment with one row."""
+        EzPickle.__init__(self, **settings)
+        if settings.get("output", "numpy") != "numpy":
+            raise ValueError("a single environment gives NumPy arrays: use gym.make_vec for output='torch'")
+        self.batch = self.vector_class(num_envs=1, **{**settings, "autoreset_mode": AutoresetMode.DISABLED})
+        self.observation_space = self.batch.single_observation_space
+        self.action_space = self.batch.single_action_space
+        self.render_mode = self.batch.render_mode
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Start an episode; `options` may hold "index" (a whole number) and "location" ([x, y]).
+
+        Raises:
+            ValueError: for options of a wrong name, shape or range.
+        """
+        super().reset(seed=seed)
+        rows = {name: np.asarray(value)[None] for name, value in (options or {}).items()}
+        observation, _ = self.batch.reset(seed=seed, options=rows)
+        return _first_row(observation), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Take one action.
+
+        Raises:
+            attention_env.actions.ActionError: if the action is outside the space.
+            gymnasium.error.ResetNeeded: before `reset` and after the end of an episode.
+        """
+        rows = (
+            {name: np.asarray(value)[None] for name, value in action.items()}
+            if isinstance(action, dict)
+            else np.asarray(action)[None]
+        )
+        observation, rewards, terminated, truncated, infos = self.batch.step(rows)
+        info: dict[str, Any] = {name: infos[name][0].item() for name in ("label", "is_success") if name in infos}
+        return _first_row(observation), float(rewards[0]), bool(terminated[0]), bool(truncated[0]), info
+
+    def render(self) -> Any:
+        """Draw the picture, the boxes of all scales, the path so far, and what the retina sees: (H, W, 3) uint8."""
+        frames = self.batch.render()
+        return None if frames is None else frames[0]
+
+
+def _first_row(observation: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {key: array[0] for key, array in observation.items()}

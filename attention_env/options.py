@@ -1,0 +1,116 @@
+"""The settings of a glimpse environment, checked where they enter."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode
+
+MOVES = ("absolute", "relative")
+STARTS = ("center", "random")
+REWARDS = ("sparse", "dense")
+OUTPUTS = ("numpy", "torch")
+
+
+@dataclass(frozen=True)
+class GlimpseOptions:
+    """Everything a glimpse environment can be told, as keyword arguments of `gym.make` and `gym.make_vec`.
+
+    All but `source` given as arrays can be written as JSON.
+
+    Attributes:
+        source: name of a picture source ("digits", "mnist", "fashion_mnist"), or (images, labels) arrays.
+        split: "train", "validation" or "test" pictures of a named source.
+        glimpses: N, glimpses in an episode: the one that `reset` shows and N - 1 looks; action N carries the class.
+        glimpse_size: side g of the retina's patches, in pixels.
+        scales: number k of patches, each twice as wide as the one before, all brought to g × g.
+        interpolation: "nearest" (whole pixels) or "bilinear".
+        moves: "absolute": an action's location is where to look; "relative": it is added, times `move_scale`, to the
+            present location.
+        move_scale: how far a relative move of 1 goes, in units of half the picture.
+        start: where the first glimpse is taken: "center", "random" (uniform over [-1, 1]²), or a pair [x, y].
+        reward: "sparse": 1 at the end if the class is right; "dense": 1/N at each step whose label is right.
+        action_format: how actions are written: "dict" or "saccade" (see `attention_env.actions`).
+        grid: the "saccade" format's locations are the centres of grid × grid cells.
+        distortion: random distortion of each picture at every reset, for training: keyword arguments of
+            `attention_env.distortion.Distortion`; absent by default.
+        output: "numpy" arrays, or "torch" tensors on `device`, without a host synchronisation per step.
+        device: where a vector environment keeps and computes everything; "cpu" for NumPy output.
+        autoreset_mode: Gymnasium's "NextStep", "SameStep" or "Disabled" (or the enum); vector environments only.
+        render_mode: None or "rgb_array" (`gym.make` makes "rgb_array_list" and "human" of it).
+    """
+
+    source: Any = "mnist"
+    split: str = "train"
+    glimpses: int = 6
+    glimpse_size: int = 8
+    scales: int = 1
+    interpolation: str = "nearest"
+    moves: str = "absolute"
+    move_scale: float = 1.0
+    start: str | Sequence[float] = "center"
+    reward: str = "sparse"
+    action_format: str = "dict"
+    grid: int = 7
+    distortion: dict[str, float] | None = None
+    output: str = "numpy"
+    device: str = "cpu"
+    autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP
+    render_mode: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check every setting that no other part checks by itself.
+
+        Raises:
+            ValueError: naming the setting, its value, and what would be right.
+        """
+        from attention_env.actions import ACTION_FORMATS
+
+        _choose("moves", self.moves, MOVES)
+        _choose("reward", self.reward, REWARDS)
+        _choose("output", self.output, OUTPUTS)
+        _choose("action_format", self.action_format, tuple(ACTION_FORMATS))
+        if not isinstance(self.autoreset_mode, AutoresetMode):
+            _choose("autoreset_mode", self.autoreset_mode, tuple(mode.value for mode in AutoresetMode))
+        _choose("render_mode", self.render_mode, (None, "rgb_array"))
+        for name in ("glimpses", "glimpse_size", "scales", "grid"):
+            if not isinstance(value := getattr(self, name), int) or value < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+        if not (_is_number(self.move_scale) and 0 < self.move_scale < math.inf):
+            raise ValueError(f"move_scale must be a finite number above 0, got {self.move_scale!r}")
+        if isinstance(self.start, str):
+            _choose("start", self.start, STARTS)
+        elif np.shape(self.start) != (2,) or not all(_is_number(number) and -1 <= number <= 1 for number in self.start):
+            raise ValueError(f"start must be one of {', '.join(STARTS)}, or [x, y] with both within [-1, 1], got {self.start!r}")
+        if self.output == "numpy" and self.device != "cpu":
+            raise ValueError(f"device={self.device!r} needs output='torch': NumPy arrays live on the CPU")
+        if self.reward == "dense" and self.action_format == "saccade":
+            raise ValueError("reward='dense' needs a label in every action: use action_format='dict', or reward='sparse'")
+        object.__setattr__(self, "autoreset_mode", AutoresetMode(self.autoreset_mode))
+
+    @classmethod
+    def of(cls, defaults: dict[str, Any], given: dict[str, Any]) -> GlimpseOptions:
+        """Merge an environment's defaults with what its user gave.
+
+        Raises:
+            TypeError: if a keyword is not a setting.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        unknown = sorted(set(given) - set(known))
+        if unknown:
+            raise TypeError(f"unknown setting {', '.join(unknown)}: a glimpse environment takes {', '.join(known)}")
+        return cls(**{**defaults, **given})
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+
+
+def _choose(name: str, value: Any, choices: tuple[Any, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name}={value!r} is unknown: choose one of {', '.join(map(repr, choices))}")

@@ -1,0 +1,63 @@
+"""Drawing: the picture with the eye's boxes and path on it, and beside it what the retina really sees."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+SIDE = 320
+GAP = 8
+BACKGROUND = (24, 26, 32)
+PATH = (255, 176, 0)
+# One colour per scale, finest first.
+BOXES = ((0, 229, 255), (124, 252, 120), (255, 120, 200), (190, 160, 255))
+
+
+def draw_frame(
+    image: NDArray[np.float32], glimpse: NDArray[np.float32], path: NDArray[np.float32], size: int, scales: int
+) -> NDArray[np.uint8]:
+    """Draw one moment of an episode.
+
+    Args:
+        image: (C, H, W) in [0, 1], the whole picture, which the agent does not see.
+        glimpse: (scales · C, size, size) in [0, 1], what it sees.
+        path: (steps, 2), the locations so far, the present one last.
+        size: side of the finest patch in pixels of the picture.
+        scales: number of patches.
+
+    Returns:
+        (height, width, 3) uint8: the picture left, the patches, finest on top, in a column on the right.
+    """
+    channels, height, width = image.shape
+    zoom = SIDE / max(height, width)
+    left = _to_picture(image).resize((round(width * zoom), round(height * zoom)), Image.Resampling.NEAREST)
+    draw = ImageDraw.Draw(left)
+    points = [((x + 1) / 2 * width * zoom, (y + 1) / 2 * height * zoom) for x, y in path.tolist()]
+    if len(points) > 1:
+        draw.line(points, fill=PATH, width=2)
+    for x, y in points[:-1]:
+        draw.ellipse((x - 4, y - 4, x + 4, y + 4), fill=PATH)
+    x, y = points[-1]
+    for scale in reversed(range(scales)):
+        half = size * 2**scale / 2 * zoom
+        draw.rectangle((x - half, y - half, x + half, y + half), outline=BOXES[scale % len(BOXES)], width=3)
+
+    side = (SIDE - GAP * (scales - 1)) // scales if scales > 1 else SIDE // 2
+    frame = Image.new("RGB", (SIDE + 3 * GAP + side, SIDE + 2 * GAP), BACKGROUND)
+    frame.paste(left, (GAP + (SIDE - left.width) // 2, GAP + (SIDE - left.height) // 2))
+    outline = ImageDraw.Draw(frame)
+    for scale in range(scales):
+        patch = _to_picture(glimpse[scale * channels : (scale + 1) * channels]).resize((side, side), Image.Resampling.NEAREST)
+        corner = (SIDE + 2 * GAP, GAP + scale * (side + GAP))
+        frame.paste(patch, corner)
+        outline.rectangle((*corner, corner[0] + side - 1, corner[1] + side - 1), outline=BOXES[scale % len(BOXES)], width=3)
+    return np.array(frame)
+
+
+def _to_picture(image: NDArray[np.float32]) -> Image.Image:
+    """Bring (C, H, W) in [0, 1] to a colour picture: one channel is grey, three are red, green and blue."""
+    levels = (np.clip(image, 0, 1) * 255).round().astype(np.uint8)
+    if len(levels) != 3:
+        levels = np.repeat(levels[:1], 3, axis=0)
+    return Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0)))

@@ -1,0 +1,92 @@
+"""The network against its formula written out in NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from agents.config import RAMConfig
+from agents.ram import RAM
+
+Array = NDArray[np.float64]
+
+
+def relu(values: Array) -> Array:
+    return np.maximum(values, 0)
+
+
+def by_hand(weights: dict[str, Array], glimpse: Array, location: Array, state: Array | None) -> Array:
+    """h_t = ReLU(W_h h + W_g ReLU(W_a ReLU(W_p ρ) + W_b ReLU(W_l l))), row by row."""
+    rows = []
+    for row in range(len(glimpse)):
+        what = relu(weights["what.weight"] @ glimpse[row].reshape(-1) + weights["what.bias"])
+        where = relu(weights["where.weight"] @ location[row] + weights["where.bias"])
+        seen = relu(
+            weights["what_to_glimpse.weight"] @ what + weights["what_to_glimpse.bias"] + weights["where_to_glimpse.weight"] @ where
+        )
+        drive = weights["glimpse_to_state.weight"] @ seen + weights["glimpse_to_state.bias"]
+        rows.append(relu(drive if state is None else drive + weights["state_to_state.weight"] @ state[row]))
+    return np.stack(rows)
+
+
+@pytest.fixture(params=["tanh", "linear"])
+def network(request: pytest.FixtureRequest) -> RAM:
+    torch.manual_seed(0)
+    config = RAMConfig(glimpse_width=7, location_width=5, hidden=9, location_mean=request.param)
+    network = RAM((6, 4, 4), 3, config).double()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_(std=0.5)
+    return network
+
+
+def test_states_are_those_of_the_formula(network: RAM) -> None:
+    generator = np.random.default_rng(0)
+    weights = {name: value.detach().numpy() for name, value in network.named_parameters()}
+    state: Array | None = None
+    found: torch.Tensor | None = None
+    for _ in range(3):
+        glimpse, location = generator.random((5, 6, 4, 4)), generator.uniform(-1, 1, (5, 2))
+        state = by_hand(weights, glimpse, location, state)
+        found = network(torch.from_numpy(glimpse), torch.from_numpy(location), found)
+        np.testing.assert_allclose(found.detach().numpy(), state, rtol=1e-12, atol=1e-12)
+    assert state is not None
+    assert (state > 0).any()
+    assert (state == 0).any()
+
+
+def test_no_state_is_a_state_of_zeros(network: RAM) -> None:
+    glimpse, location = torch.rand(2, 6, 4, 4, dtype=torch.float64), torch.zeros(2, 2, dtype=torch.float64)
+    zeros = torch.zeros(2, 9, dtype=torch.float64)
+    torch.testing.assert_close(network(glimpse, location), network(glimpse, location, zeros))
+
+
+def test_heads_are_those_of_the_formula_at_any_number_of_axes(network: RAM) -> None:
+    weights = {name: value.detach().numpy() for name, value in network.named_parameters()}
+    states = np.random.default_rng(1).random((4, 5, 9))
+    given = torch.from_numpy(states)
+    mean = states @ weights["location_head.weight"].T + weights["location_head.bias"]
+    assert np.abs(mean).max() > 1
+    right = np.tanh(mean) if network.bounded else mean
+    np.testing.assert_allclose(network.location_mean(given).detach().numpy(), right, rtol=1e-12)
+    scores = states @ weights["class_head.weight"].T + weights["class_head.bias"]
+    np.testing.assert_allclose(network.class_scores(given).detach().numpy(), scores, rtol=1e-12)
+    baseline = (states @ weights["baseline_head.weight"].T + weights["baseline_head.bias"])[..., 0]
+    np.testing.assert_allclose(network.baseline(given).detach().numpy(), baseline, rtol=1e-12)
+
+
+def test_widths_are_the_papers_by_default() -> None:
+    shapes = {name: tuple(value.shape) for name, value in RAM((1, 8, 8), 10, RAMConfig()).named_parameters()}
+    assert shapes["what.weight"] == (128, 64)
+    assert shapes["where.weight"] == (128, 2)
+    assert shapes["what_to_glimpse.weight"] == shapes["where_to_glimpse.weight"] == (256, 128)
+    assert shapes["glimpse_to_state.weight"] == shapes["state_to_state.weight"] == (256, 256)
+
+
+def test_one_row_is_not_changed_by_the_others(network: RAM) -> None:
+    glimpse, location = torch.rand(8, 6, 4, 4, dtype=torch.float64), torch.rand(8, 2, dtype=torch.float64)
+    state = torch.rand(8, 9, dtype=torch.float64)
+    whole = network(glimpse, location, state)
+    torch.testing.assert_close(network(glimpse[3:4], location[3:4], state[3:4]), whole[3:4])

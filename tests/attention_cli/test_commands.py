@@ -1,0 +1,379 @@
+"""The command line: help at once, train, evaluate and watch end to end, and what is said to whoever asks for the impossible."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+from results import contents, rows
+
+import attention_env
+from agents.config import published_config
+from attention_cli.main import COMMANDS, main
+from attention_core import data_files, zoo
+
+TRAIN = [
+    *("rl", "train", "--updates", "4", "--batch-size", "8", "--log-every", "2", "--validate-every", "2", "--warmup", "1"),
+    *("--glimpse-width", "8", "--location-width", "9", "--hidden", "10"),
+]
+COMMAND = "import sys; from attention_cli.main import main; sys.exit(main())"
+WATCHED = """
+import sys
+from attention_cli.main import main
+try:
+    status = main()
+except SystemExit as end:
+    status = end.code
+print("torch" in sys.modules, "numpy" in sys.modules, file=sys.stderr)
+sys.exit(status)
+"""
+
+
+def run_in_process(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    """Run the command here; return its exit status, what it says, and what it complains of."""
+    try:
+        status = main(arguments)
+    except SystemExit as end:
+        status = int(end.code or 0)
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of four updates."""
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    assert main([*TRAIN, "--out", str(folder)]) == 0
+    return folder
+
+
+# Help ---------------------------------------------------------------------------------------------------------------
+
+HELP = [["--help"], ["-h"], [], ["rl", "--help"], *([area, verb, "--help"] for area, verb in COMMANDS)]
+
+
+@pytest.mark.parametrize("arguments", HELP, ids=" ".join)
+def test_help_answers_at_once_without_importing_torch(arguments: list[str]) -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", WATCHED, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    waited = time.monotonic() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: attention")
+    assert done.stderr == "False False\n"
+    # Other work on the machine stretches the wall clock and not the time that the processor spends on us.
+    assert min(waited, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) < 1.5
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    status, said, _ = run_in_process(["--help"], capsys)
+    assert status == 0
+    assert all(f"attention {area} {verb} " in said for area, verb in COMMANDS)
+
+
+def test_help_of_an_area_lists_its_commands_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    status, said, _ = run_in_process(["data", "--help"], capsys)
+    assert status == 0
+    assert "attention data fetch" in said
+    assert "attention rl" not in said
+
+
+def test_installed_command_is_this_one() -> None:
+    script = Path(sys.executable).parent / "attention"
+    done = subprocess.run([script, "--help"], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "attention rl train" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["rl", "train", "--help"], ["data", "list"]], ids=" ".join)
+def test_reader_that_has_gone_away_is_not_complained_of(arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        command = [sys.executable, "-c", COMMAND, *arguments]
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    finally:
+        os.close(writing)
+    assert done.stderr == ""
+
+
+# From training to watching ------------------------------------------------------------------------------------------
+
+
+def test_train_evaluate_watch_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    status, said, _ = run_in_process([*TRAIN, "--out", str(folder)], capsys)
+    assert status == 0
+    for path in (folder, folder / "metrics.jsonl", folder / "figures" / "curves.png"):
+        assert str(path) in said
+        assert path.exists()
+
+    status, said, _ = run_in_process(["rl", "evaluate", str(folder), "--json"], capsys)
+    assert status == 0
+    figures = json.loads(said)
+    assert (figures["model"], figures["examples"], figures["split"]) == ("run", 360, "test")
+    assert figures["env"] == "attention_env/Digits-v0"
+    assert figures["value"] * 360 == pytest.approx(round(figures["value"] * 360))
+    low, high = figures["interval"]
+    assert 0 <= low < figures["value"] < high <= 1
+
+    status, said, _ = run_in_process(["rl", "watch", str(folder), "--episodes", "2"], capsys)
+    gif = folder / "figures" / "scan.gif"
+    assert (status, said) == (0, f"scan path   {gif}\n")
+    with Image.open(gif) as image:
+        assert image.n_frames == 2 * 6
+
+
+def test_same_command_again_goes_on_and_then_has_nothing_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert run_in_process([*TRAIN, "--out", str(whole)], capsys)[0] == 0
+    for _ in range(5):
+        assert run_in_process([*TRAIN, "--out", str(parts), "--max-seconds", "0"], capsys)[0] == 0
+    assert contents(parts) == contents(whole)
+
+
+def test_table_says_what_the_json_says(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, said, _ = run_in_process(["rl", "evaluate", str(trained), "--json", "--split", "validation", "--runs", "2"], capsys)
+    figures = json.loads(said)
+    assert (figures["split"], figures["examples"], figures["runs_sampled"]) == ("validation", 180, 2)
+    _, said, _ = run_in_process(["rl", "evaluate", str(trained), "--split", "validation", "--runs", "2"], capsys)
+    assert dict(line.split(maxsplit=1) for line in said.splitlines()) == {name: str(value) for name, value in figures.items()}
+
+
+def test_evaluation_of_another_task_says_so_by_its_settings(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values = []
+    for extra in ([], ["--env-kwargs", "start:[0.9, 0.9]", "glimpses:1"]):
+        status, said, complaint = run_in_process(["rl", "evaluate", str(trained), "--json", *extra], capsys)
+        assert status == 0, complaint
+        values.append(json.loads(said))
+    assert values[0] != values[1]
+
+
+def test_watch_writes_where_it_is_told(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gif = tmp_path / "here.gif"
+    assert run_in_process(["rl", "watch", str(trained), "--out", str(gif), "--episodes", "1", "--split", "train"], capsys)[0] == 0
+    with Image.open(gif) as image:
+        assert image.n_frames == 6
+
+
+def test_zoo_name_serves_for_all_commands(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(zoo, "ZOO", tmp_path / "zoo")
+    monkeypatch.chdir(tmp_path)
+    status, said, _ = run_in_process(["zoo", "release", str(trained), "ram-tiny"], capsys)
+    assert (status, said) == (0, f"{tmp_path / 'zoo' / 'ram-tiny'}\n")
+    status, said, _ = run_in_process(["zoo", "list"], capsys)
+    assert status == 0
+    assert said.split()[:2] == ["ram-tiny", "ram"]
+    assert "attention_env/Digits-v0" in said
+    status, said, _ = run_in_process(["rl", "evaluate", "ram-tiny", "--json"], capsys)
+    assert (status, json.loads(said)["model"]) == (0, "ram-tiny")
+    assert run_in_process(["rl", "watch", "ram-tiny", "--episodes", "1"], capsys)[0] == 0
+    assert (tmp_path / "scan.gif").exists()
+
+
+def test_checkpoint_can_be_evaluated(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, said, complaint = run_in_process(["rl", "evaluate", str(trained / "model.safetensors"), "--json"], capsys)
+    assert status == 0, complaint
+    assert json.loads(said)["model"] == "tiny"
+
+
+# Settings -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("env", attention_env.environment_ids())
+def test_published_settings_are_the_defaults_of_the_command(env: str, capsys: pytest.CaptureFixture[str]) -> None:
+    _, said, _ = run_in_process(["rl", "train", "--env", env, "--help"], capsys)
+    published = published_config(env)
+    flat = " ".join(said.replace("│", " ").split())
+    for value in (published.batch_size, published.training.updates, published.training.learning_rate):
+        assert f"(default: {value})" in flat
+
+
+def test_command_line_overrides_the_published_settings_and_keeps_the_rest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    extra = ["--learning-rate", "0.007", "--env-kwargs", "glimpses:3", "start: [0.5, -0.5]", "--training-kwargs", "move_scale:0.5"]
+    assert run_in_process([*TRAIN, *extra, "--out", str(tmp_path)], capsys)[0] == 0
+    config = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    published = published_config("attention_env/Digits-v0")
+    assert config["training"]["learning_rate"] == 0.007
+    assert config["training"]["updates"] == 4
+    assert config["training"]["clip"] == published.training.clip
+    assert config["network"] == {"glimpse_width": 8, "location_width": 9, "hidden": 10, "location_mean": "tanh"}
+    assert config["env_kwargs"] == {"glimpses": 3, "start": [0.5, -0.5]}
+    assert config["training_kwargs"] == {**published.training_kwargs, "move_scale": 0.5}
+
+
+def test_published_distortion_can_be_switched_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_in_process([*TRAIN, "--training-kwargs", "distortion:", "--out", str(tmp_path)], capsys)[0] == 0
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["training_kwargs"] == {"distortion": None}
+
+
+def test_run_folder_is_named_after_the_training_by_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_in_process([*TRAIN, "--rule", "pure", "--seed", "5"], capsys)[0] == 0
+    assert [row["update"] for row in rows(tmp_path / "runs" / "Digits-v0-pure-5")] == [2, 2, 4, 4]
+
+
+# Mistakes -----------------------------------------------------------------------------------------------------------
+
+WRONG = {
+    "no such command": (["rl", "trian"], "no command 'rl trian'"),
+    "no such area": (["cooking", "eggs"], "no command 'cooking eggs'"),
+    "area alone": (["rl"], "no command 'rl'"),
+    "unknown option": (["rl", "train", "--learning-rat", "1"], "--learning-rat"),
+    "unknown environment": ([*TRAIN, "--env", "attention_env/Digit-v0"], "Digit"),
+    "environment of another kind": ([*TRAIN, "--env", "CartPole-v1"], "CartPole-v1 is not a glimpse environment"),
+    "environment without its package": ([*TRAIN, "--env", "elsewhere/Digits-v0"], "elsewhere"),
+    "rule": ([*TRAIN, "--rule", "greedy"], "greedy"),
+    "number that is none": ([*TRAIN, "--batch-size", "many"], "many"),
+    "number out of range": ([*TRAIN, "--samples", "0"], "samples must be at least 1, got 0"),
+    "interval of nothing": ([*TRAIN, "--log-every", "0"], "log_every"),
+    "threads of nothing": ([*TRAIN, "--threads", "0"], "threads"),
+    "precision": ([*TRAIN, "--precision", "half"], "half"),
+    "pair without a colon": ([*TRAIN, "--env-kwargs", "glimpses=3"], "'glimpses=3' is not key:value"),
+    "pair that is not YAML": ([*TRAIN, "--env-kwargs", "start:[0.5"], "start"),
+    "setting of no environment": ([*TRAIN, "--env-kwargs", "glimpsez:3"], "unknown setting glimpsez"),
+    "setting out of range": ([*TRAIN, "--env-kwargs", "glimpses:0"], "glimpses must be a whole number of at least 1"),
+    "setting of the wrong type": ([*TRAIN, "--env-kwargs", "glimpses:few"], "glimpses must be a whole number"),
+    "setting that the agent decides on": ([*TRAIN, "--env-kwargs", "output:numpy"], "output"),
+    "action format": ([*TRAIN, "--env-kwargs", "action_format:saccade"], "action_format='dict', not in 'saccade'"),
+    "distortion of no kind": ([*TRAIN, "--training-kwargs", "distortion:{twirl: 3}"], "twirl"),
+    "picture source": ([*TRAIN, "--env-kwargs", "source:cifar"], "unknown image source 'cifar'"),
+    "unknown model": (["rl", "evaluate", "no-such-model"], "no model 'no-such-model'"),
+    "unknown model to watch": (["rl", "watch", "no-such-model"], "no model 'no-such-model'"),
+    "no model": (["rl", "evaluate"], "A zoo name, a run folder, or a weights file. (required)"),
+    "unknown model to release": (["zoo", "release", "no-such-model", "name"], "no model 'no-such-model'"),
+    "split": (["rl", "evaluate", "no-such-model", "--split", "exam"], "exam"),
+    "unknown data set": (["data", "fetch", "imagenet"], "unknown data set imagenet: choose from fashion_mnist, mnist"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG.values(), ids=list(WRONG))
+def test_mistakes_are_told_on_stderr_with_status_2(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, said, complaint = run_in_process(arguments, capsys)
+    assert status == 2
+    assert message in complaint
+    assert "Traceback" not in complaint
+    assert said == ""
+
+
+def test_mistake_in_a_real_process_has_status_2_and_no_traceback(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND, "rl", "evaluate", str(tmp_path)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"attention: {tmp_path} has no model.safetensors")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("episodes", ["0", "361"])
+def test_impossible_number_of_episodes_is_told(trained: Path, capsys: pytest.CaptureFixture[str], episodes: str) -> None:
+    status, _, complaint = run_in_process(["rl", "watch", str(trained), "--episodes", episodes], capsys)
+    assert status == 2
+    assert "episodes must be within 1" in complaint
+
+
+def test_run_of_other_settings_is_not_overwritten(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = contents(trained)
+    status, _, complaint = run_in_process([*TRAIN, "--seed", "9", "--out", str(trained)], capsys)
+    assert status == 2
+    assert "holds a run of other settings" in complaint
+    assert "seed: 0 there, 9 asked for" in complaint
+    assert contents(trained) == before
+
+
+def test_folder_that_is_a_file_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "run").write_text("a file")
+    status, _, complaint = run_in_process([*TRAIN, "--out", str(tmp_path / "run")], capsys)
+    assert status == 2
+    assert "run cannot be a run folder" in complaint
+
+
+@pytest.mark.parametrize("damage", ["cut", "emptied"])
+def test_damaged_model_is_told(trained: Path, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    content = (trained / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(content[:-10] if damage == "cut" else b"")
+    (tmp_path / "config.yaml").write_text((trained / "config.yaml").read_text())
+    status, _, complaint = run_in_process(["rl", "evaluate", str(tmp_path)], capsys)
+    assert status == 2
+    assert "model.safetensors is not a readable safetensors file" in complaint
+
+
+@pytest.mark.parametrize("content", ["just words", "kind: ram\n", "kind: [", "kind: ram\nenv: 3\nbatch_size: many\n"])
+def test_damaged_configuration_is_told(trained: Path, tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "model.safetensors").write_bytes((trained / "model.safetensors").read_bytes())
+    (tmp_path / "config.yaml").write_text(content)
+    status, _, complaint = run_in_process(["rl", "evaluate", str(tmp_path)], capsys)
+    assert status == 2
+    assert complaint.startswith("attention: ")
+
+
+def test_faults_of_ours_keep_their_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a fault")
+
+    monkeypatch.setattr("agents.train.train", fail)
+    with pytest.raises(ZeroDivisionError):
+        main([*TRAIN, "--out", str(tmp_path)])
+
+
+# Data ---------------------------------------------------------------------------------------------------------------
+
+
+def test_data_list_tells_what_is_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv(data_files.FOLDER_VARIABLE, str(tmp_path))
+    (tmp_path / "mnist").mkdir()
+    (tmp_path / "mnist" / "t10k-labels-idx1-ubyte.gz").write_bytes(b"something")
+    status, said, _ = run_in_process(["data", "list"], capsys)
+    assert status == 0
+    lines = {line.split()[1]: line.split()[0] for line in said.splitlines() if "bytes" in line}
+    assert set(lines) == set(data_files.DATA_FILES)
+    assert [path for path, here in lines.items() if here == "here"] == ["mnist/t10k-labels-idx1-ubyte.gz"]
+    assert f"folder: {tmp_path}" in said
+
+
+def test_data_fetch_checks_what_is_there(data_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, said, complaint = run_in_process(["data", "fetch", "mnist"], capsys)
+    assert status == 0, complaint
+    expected = [path for path in data_files.DATA_FILES if path.startswith("mnist/")]
+    assert said.splitlines() == [f"{data_folder / path}  sha256 right" for path in expected]
+
+
+def test_data_that_are_missing_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(data_files.FOLDER_VARIABLE, str(tmp_path))
+    status, _, complaint = run_in_process(["data", "fetch", "fashion_mnist"], capsys)
+    assert status == 2
+    assert f"{tmp_path}/fashion_mnist/train-images-idx3-ubyte.gz is missing" in complaint
+
+
+def test_zoo_list_of_an_empty_zoo_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(zoo, "ZOO", tmp_path)
+    assert run_in_process(["zoo", "list"], capsys)[0] == 0
+
+
+def test_zoo_list_shows_every_released_model(capsys: pytest.CaptureFixture[str]) -> None:
+    status, said, _ = run_in_process(["zoo", "list"], capsys)
+    assert status == 0
+    assert [line.split()[0] for line in said.splitlines()] == zoo.zoo_names()

@@ -1,0 +1,231 @@
+"""The training loop on a learner of two lines: the schedule, what is logged and kept, stopping, going on, and failing safely."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from attention_core.config import TrainingConfig
+from attention_core.files import SaveError
+from attention_core.run_folder import RunFolder
+from attention_core.training import fit, learning_rate, make_accelerator
+
+QUICK = TrainingConfig(updates=10, warmup=2, learning_rate=0.01, log_every=4, validate_every=5, checkpoint_seconds=0.0)
+
+
+class Line:
+    """Fits a noisy linear map; its examples come from a random stream that has to be saved.
+
+    Args:
+        width: inputs of the map; what makes its files large.
+        breaks_at: the update whose loss is not a number, if any.
+        errors: what its validations say, in turn; the true error if absent.
+    """
+
+    def __init__(self, width: int = 3, breaks_at: int | None = None, errors: tuple[float, ...] = ()) -> None:
+        torch.manual_seed(0)
+        self.module: nn.Module = nn.Linear(width, 1)
+        self.examples_per_update = 16
+        self.chance = torch.Generator().manual_seed(5)
+        self.width = width
+        self.breaks_at = breaks_at
+        self.errors = list(errors)
+        self.validated: list[dict[str, Tensor]] = []
+        self.losses: list[float] = []
+
+    def loss(self, module: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
+        inputs = torch.randn(16, self.width, generator=self.chance)
+        loss = (module(inputs)[:, 0] - inputs.sum(1)).square().mean()
+        self.losses.append(loss.item())
+        if len(self.losses) == self.breaks_at:
+            loss = loss * math.nan
+        return loss, {"losses/square": loss}
+
+    def released(self, module: nn.Module) -> nn.Module:
+        return module
+
+    def validate(self, module: nn.Module) -> dict[str, float]:
+        self.validated.append({name: value.clone() for name, value in module.state_dict().items()})
+        with torch.no_grad():
+            true = float((module(torch.eye(self.width)) - 1).square().mean())
+        return {"validation/error_rate": self.errors.pop(0) if self.errors else true}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"chance": self.chance.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.chance.set_state(state["chance"])
+
+
+def train(learner: Line, place: Path, config: TrainingConfig = QUICK, max_seconds: float | None = None) -> RunFolder:
+    folder = RunFolder(place)
+    fit(learner, config, folder, make_accelerator(config), max_seconds)
+    return folder
+
+
+def without_time(folder: RunFolder) -> list[dict[str, Any]]:
+    rows = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
+    return [{name: value for name, value in row.items() if not name.startswith("time/")} for row in rows]
+
+
+def weights_of_newest_checkpoint(folder: RunFolder) -> bytes:
+    newest = folder.newest_checkpoint()
+    assert newest is not None
+    return (newest[1] / "model.safetensors").read_bytes()
+
+
+def test_rate_rises_linearly_and_falls_along_a_cosine() -> None:
+    config = TrainingConfig(updates=1000, warmup=10, learning_rate=0.4, final_learning_rate=0.1)
+    flat = TrainingConfig(updates=1000, warmup=10, learning_rate=0.4, final_learning_rate=0.4)
+    assert [learning_rate(flat, update) for update in range(12)] == pytest.approx([0.04 * n for n in range(1, 11)] + [0.4, 0.4])
+    assert learning_rate(config, 500) == pytest.approx(0.25)
+    assert learning_rate(config, 250) == pytest.approx(0.1 + 0.3 * (1 + math.sqrt(0.5)) / 2)
+    assert learning_rate(config, 1000) == pytest.approx(0.1)
+    assert learning_rate(TrainingConfig(updates=100, warmup=0, learning_rate=0.4), 0) == pytest.approx(0.4)
+
+
+def test_training_lowers_the_loss_and_leaves_a_complete_folder(tmp_path: Path) -> None:
+    learner = Line()
+    config = TrainingConfig(updates=60, warmup=1, learning_rate=0.1, log_every=20, validate_every=30, average=0.5)
+    folder = train(learner, tmp_path, config)
+    assert sum(learner.losses[-5:]) < 0.2 * sum(learner.losses[:5])
+    assert [row["update"] for row in folder.rows()] == [20, 30, 40, 60, 60]
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint", "metrics.jsonl", "model.safetensors", "tensorboard"}
+    newest = folder.newest_checkpoint()
+    assert newest is not None
+    assert newest[0] == 60
+
+
+def test_metrics_are_the_means_of_what_happened_since_the_last_row(tmp_path: Path) -> None:
+    learner = Line()
+    rows = [row for row in train(learner, tmp_path).rows() if "losses/square" in row]
+    assert [row["update"] for row in rows] == [4, 8, 10]
+    for row, window in zip(rows, (slice(0, 4), slice(4, 8), slice(8, 10)), strict=True):
+        losses = learner.losses[window]
+        assert row["losses/square"] == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+        assert row["charts/learning_rate"] == learning_rate(QUICK, row["update"] - 1)
+        assert row["charts/gradient_norm"] > 0
+        assert row["time/examples_per_second"] > 0
+
+
+def test_best_weights_are_kept_and_not_the_last(tmp_path: Path) -> None:
+    learner = Line(errors=(0.5, 0.2, 0.4, 0.2))
+    folder = train(learner, tmp_path, TrainingConfig(updates=8, validate_every=2, warmup=1, learning_rate=0.05))
+    kept = load_file(folder.model)
+    assert all(torch.equal(kept[name], value) for name, value in learner.validated[1].items())
+    assert any(not torch.equal(kept[name], value) for name, value in learner.validated[2].items())
+
+
+def test_average_of_zero_releases_the_weights_themselves(tmp_path: Path) -> None:
+    folder = train(Line(), tmp_path, TrainingConfig(updates=5, average=0.0, warmup=1, learning_rate=0.05))
+    newest = folder.newest_checkpoint()
+    assert newest is not None
+    kept, last = load_file(folder.model), load_file(newest[1] / "model.safetensors")
+    assert all(torch.equal(kept[name], value) for name, value in last.items())
+
+
+def test_averaged_weights_lag_behind(tmp_path: Path) -> None:
+    config = TrainingConfig(updates=50, average=0.99, warmup=1, learning_rate=0.02, final_learning_rate=0.02)
+    folder = train(Line(), tmp_path, config)
+    newest = folder.newest_checkpoint()
+    assert newest is not None
+    kept, last = load_file(folder.model)["weight"], load_file(newest[1] / "model.safetensors")["weight"]
+    # All weights rise towards 1.
+    assert (kept < last - 1e-3).all()
+    torch.manual_seed(0)
+    assert (kept > nn.Linear(3, 1).weight + 1e-3).all()
+
+
+def test_average_follows_faster_at_first(tmp_path: Path) -> None:
+    config = TrainingConfig(updates=30, average=0.9999, warmup=1, learning_rate=0.02, final_learning_rate=0.02)
+    folder = train(Line(), tmp_path, config)
+    newest = folder.newest_checkpoint()
+    assert newest is not None
+    torch.manual_seed(0)
+    first, last = nn.Linear(3, 1).weight, load_file(newest[1] / "model.safetensors")["weight"]
+    # Of 30 updates a plain average of that decay would have taken in a thousandth part.
+    assert ((load_file(folder.model)["weight"] - first) / (last - first) > 0.5).all()
+
+
+def test_loss_that_is_not_a_number_ends_the_training_with_advice(tmp_path: Path) -> None:
+    with pytest.raises(FloatingPointError, match=r"broke down before update 8.*lower learning rate"):
+        train(Line(breaks_at=6), tmp_path)
+    assert all(math.isfinite(value) for row in RunFolder(tmp_path).rows() for value in row.values())
+
+
+def test_stopped_and_continued_training_is_the_uninterrupted_one(tmp_path: Path) -> None:
+    whole = train(Line(), tmp_path / "whole")
+    for stop in range(1, 10):
+        folder = train(Line(), tmp_path / "parts", max_seconds=0.0)
+        newest = folder.newest_checkpoint()
+        assert newest is not None
+        assert newest[0] == stop
+    parts = train(Line(), tmp_path / "parts")
+    assert without_time(parts) == without_time(whole)
+    assert parts.model.read_bytes() == whole.model.read_bytes()
+    assert weights_of_newest_checkpoint(parts) == weights_of_newest_checkpoint(whole)
+
+
+def test_time_goes_on_counting_over_a_stop(tmp_path: Path) -> None:
+    for _ in range(4):
+        train(Line(), tmp_path, max_seconds=0.0)
+    folder = train(Line(), tmp_path)
+    seconds = [row["time/seconds"] for row in folder.rows() if "time/seconds" in row]
+    assert len(seconds) == 3
+    assert seconds == sorted(seconds)
+
+
+def test_finished_training_is_left_alone(tmp_path: Path) -> None:
+    folder = train(Line(), tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    learner = Line()
+    train(learner, tmp_path)
+    assert learner.losses == []
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert folder.newest_checkpoint() is not None
+
+
+def test_metrics_of_a_training_killed_before_its_first_checkpoint_are_made_again(tmp_path: Path) -> None:
+    whole = train(Line(), tmp_path / "whole")
+    # What such a training leaves: rows, perhaps a model, no checkpoint.
+    killed = RunFolder(tmp_path / "killed")
+    killed.log(4, {"losses/square": 123.0})
+    killed.close()
+    again = train(Line(), tmp_path / "killed")
+    assert without_time(again) == without_time(whole)
+
+
+# A checkpoint holds the weights, 4 kB per 1000 inputs, then the optimiser's state, twice as large.
+@pytest.mark.parametrize("limit", [30_000, 60_000], ids=["weights do not fit", "optimiser's state does not fit"])
+def test_full_disk_keeps_the_checkpoint_before_and_the_training_goes_on_from_it(
+    tmp_path: Path, no_room_beyond: Callable[[int], AbstractContextManager[None]], limit: int
+) -> None:
+    config = TrainingConfig(updates=6, warmup=1, log_every=2, validate_every=3, checkpoint_seconds=0.0)
+    whole = train(Line(width=10_000), tmp_path / "whole", config)
+    place = tmp_path / "full"
+    train(Line(width=10_000), place, config, max_seconds=0.0)
+    before = {path: path.read_bytes() for path in (place / "checkpoint").rglob("*") if path.is_file()}
+    with no_room_beyond(limit), pytest.raises(SaveError, match=r"full/checkpoint/000000002 could not be saved.*untouched"):
+        train(Line(width=10_000), place, config)
+    assert {path: path.read_bytes() for path in (place / "checkpoint").rglob("*") if path.is_file()} == before
+    folder = train(Line(width=10_000), place, config)
+    assert without_time(folder) == without_time(whole)
+    assert folder.model.read_bytes() == whole.model.read_bytes()
+
+
+def test_full_disk_met_by_the_best_weights_names_them(
+    tmp_path: Path, no_room_beyond: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    config = TrainingConfig(updates=2, warmup=1, log_every=1, validate_every=1, checkpoint_seconds=1000.0)
+    with no_room_beyond(30_000), pytest.raises(SaveError, match=r"model\.safetensors could not be saved"):
+        train(Line(width=10_000), tmp_path, config)
+    assert not list(tmp_path.glob("*model*"))

@@ -1,0 +1,38 @@
+"""What the environments' tests share."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import attention_env
+from attention_env.actions import ACTION_FORMATS
+
+Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
+
+
+@pytest.fixture(params=attention_env.environment_ids())
+def environment_id(request: pytest.FixtureRequest) -> str:
+    """Every registered id; those whose pictures are data files run where the data are."""
+    if not request.param.startswith("attention_env/Digits"):
+        request.getfixturevalue("data_folder")
+    return str(request.param)
+
+
+@pytest.fixture(params=list(ACTION_FORMATS))
+def action_format(request: pytest.FixtureRequest) -> str:
+    """Every action format."""
+    return str(request.param)
+
+
+@pytest.fixture
+def arrays() -> Arrays:
+    """Nine random 8×8 pictures of three classes."""
+    return np.random.default_rng(0).integers(0, 256, (9, 8, 8), dtype=np.uint8), np.arange(9) % 3
+
+
+@pytest.fixture
+def one_picture() -> Arrays:
+    """A single picture, of class 2 of three: whatever the draws, every episode shows it."""
+    return np.random.default_rng(1).integers(0, 256, (1, 8, 8), dtype=np.uint8), np.array([2])

@@ -1,0 +1,268 @@
+"""The retina equals a loop over pixels, written from its definition alone."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from attention_env.retina import Retina, glimpse
+
+Loop = NDArray[np.float64]
+
+
+def pixel(image: Loop, y: int, x: int) -> Loop:
+    """Read one pixel, all channels; 0 outside."""
+    channels, height, width = image.shape
+    return image[:, y, x] if 0 <= y < height and 0 <= x < width else np.zeros(channels)
+
+
+def between_pixels(image: Loop, y: int, x: int, down: float, right: float) -> Loop:
+    """Read at the pixel (y, x) moved by a fraction of a pixel down and right, linear between the four neighbours."""
+    value = np.zeros(len(image))
+    for dy, dx in itertools.product((0, 1), repeat=2):
+        weight = (down if dy else 1 - down) * (right if dx else 1 - right)
+        value = value + weight * pixel(image, y + dy, x + dx)
+    return value
+
+
+def look_by_loop(image: Loop, location: tuple[float, float], size: int, scales: int, interpolation: str) -> Loop:
+    """Take a glimpse of one picture (C, H, W) in [0, 1]: (scales · C, size, size)."""
+    channels, height, width = image.shape
+    patches = []
+    for scale in range(scales):
+        block = 2**scale
+        left = (location[0] + 1) / 2 * width - size * block / 2
+        top = (location[1] + 1) / 2 * height - size * block / 2
+        if interpolation == "nearest":
+            left, top = np.floor(left + 0.5), np.floor(top + 0.5)
+        x0, y0 = int(np.floor(left)), int(np.floor(top))
+        patch = np.zeros((channels, size, size))
+        for row, column, dy, dx in itertools.product(range(size), range(size), range(block), range(block)):
+            y, x = y0 + row * block + dy, x0 + column * block + dx
+            patch[:, row, column] += between_pixels(image, y, x, top - y0, left - x0) / block**2
+        patches.append(patch)
+    return np.concatenate(patches)
+
+
+def loop_over_batch(images: Loop, locations: torch.Tensor, size: int, scales: int, interpolation: str) -> torch.Tensor:
+    exact = locations.double().numpy()
+    looks = [look_by_loop(image, (x, y), size, scales, interpolation) for image, (x, y) in zip(images, exact.tolist(), strict=True)]
+    return torch.from_numpy(np.stack(looks)).float()
+
+
+def random_pictures(count: int, channels: int, height: int, width: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(count + height).integers(0, 256, (count, channels, height, width), dtype=np.uint8)
+
+
+def locations_off_the_ties(count: int, height: int, width: int, size: int) -> torch.Tensor:
+    """Draw locations where float32 cannot change which pixel edge is nearest."""
+    generator = np.random.default_rng(7)
+    chosen: list[NDArray[np.float32]] = []
+    while len(chosen) < count:
+        place = generator.uniform(-1, 1, 2).astype(np.float32)
+        edges = (place.astype(np.float64) + 1) / 2 * (width, height) - size / 2
+        if np.abs((edges + 0.5) - np.round(edges + 0.5)).min() > 1e-3:
+            chosen.append(place)
+    return torch.from_numpy(np.stack(chosen))
+
+
+# Centre, borders, corners and quarters. All of them are exact in float32, and, with sizes odd and even, many are ties.
+SPECIAL = torch.tensor(list(itertools.product((-1.0, -0.5, 0.0, 0.5, 1.0), repeat=2)))
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+@pytest.mark.parametrize(("size", "scales"), [(1, 1), (1, 3), (2, 1), (3, 2), (4, 3), (5, 2), (2, 4), (3, 4)])
+def test_special_locations_equal_the_loop(size: int, scales: int, interpolation: str) -> None:
+    images = random_pictures(len(SPECIAL), 1, 8, 8)
+    seen = glimpse(torch.from_numpy(images), SPECIAL, size, scales, interpolation)
+    expected = loop_over_batch(images / 255, SPECIAL, size, scales, interpolation)
+    torch.testing.assert_close(seen, expected, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (7, 7), (5, 12), (13, 6), (3, 3)])
+@pytest.mark.parametrize(("size", "scales"), [(3, 2), (4, 3)])
+def test_any_location_equals_the_loop(size: int, scales: int, height: int, width: int, channels: int, interpolation: str) -> None:
+    locations = locations_off_the_ties(12, height, width, size)
+    images = random_pictures(len(locations), channels, height, width)
+    seen = glimpse(torch.from_numpy(images), locations, size, scales, interpolation)
+    assert seen.shape == (12, scales * channels, size, size)
+    assert seen.dtype == torch.float32
+    expected = loop_over_batch(images / 255, locations, size, scales, interpolation)
+    torch.testing.assert_close(seen, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+@pytest.mark.parametrize(("height", "width"), [(6, 10), (10, 6)])
+def test_special_locations_of_oblong_pictures_equal_the_loop(height: int, width: int, interpolation: str) -> None:
+    images = random_pictures(len(SPECIAL), 3, height, width)
+    seen = glimpse(torch.from_numpy(images), SPECIAL, 3, 2, interpolation)
+    torch.testing.assert_close(seen, loop_over_batch(images / 255, SPECIAL, 3, 2, interpolation), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("size", [3, 4])
+def test_halves_round_up(size: int) -> None:
+    # At every quarter of a pixel: with 8 pixels, a location of k/16 lies at pixel 4 + k/4, exactly.
+    steps = torch.arange(-16, 17) / 16
+    locations = torch.stack((steps, steps.flip(0)), dim=1)
+    images = random_pictures(len(locations), 1, 8, 8)
+    seen = glimpse(torch.from_numpy(images), locations, size)
+    assert torch.equal(seen, loop_over_batch(images / 255, locations, size, 1, "nearest"))
+
+
+def test_a_tie_moves_the_patch_right_and_down() -> None:
+    image = torch.arange(16.0).reshape(1, 4, 4) / 16
+    # A patch of one pixel at the centre of four starts at 1.5: up to 2.
+    assert glimpse(image, torch.zeros(1, 2), 1).item() == image[0, 2, 2].item()
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+@pytest.mark.parametrize("corner", [(-1.0, -1.0), (1.0, -1.0), (-1.0, 1.0), (1.0, 1.0)])
+def test_a_hair_inside_a_corner_is_not_outside_the_picture(corner: tuple[float, float], interpolation: str) -> None:
+    images = torch.from_numpy(random_pictures(1, 1, 28, 28))
+    exact = torch.tensor([corner])
+    inside = torch.nextafter(exact, torch.zeros(1, 2))
+    torch.testing.assert_close(
+        glimpse(images, inside, 8, 3, interpolation), glimpse(images, exact, 8, 3, interpolation), rtol=0, atol=1e-4
+    )
+
+
+def test_left_and_right_top_and_bottom_are_where_the_docstring_says() -> None:
+    image = torch.zeros(1, 4, 4)
+    image[0, 0, 3] = 1.0  # the top-right pixel
+    for x, y, expected in [(0.75, -0.75, 1.0), (-0.75, 0.75, 0.0), (0.75, 0.75, 0.0), (-0.75, -0.75, 0.0)]:
+        assert glimpse(image, torch.tensor([[x, y]]), 1).item() == expected
+
+
+def test_a_corner_shows_one_quarter_of_the_patch() -> None:
+    seen = glimpse(torch.ones(1, 8, 8), torch.tensor([[-1.0, -1.0]]), 4, 2)
+    quarter = torch.zeros(4, 4)
+    quarter[2:, 2:] = 1.0
+    assert torch.equal(seen[0, 0], quarter)
+    assert torch.equal(seen[0, 1], quarter)
+
+
+def test_scales_come_finest_first_each_with_all_channels() -> None:
+    images = torch.zeros(1, 3, 8, 8)
+    images[0, 1] = 0.5
+    images[0, 2, 3:5, 3:5] = 1.0
+    seen = glimpse(images, torch.zeros(1, 2), 2, 2)[0]
+    assert seen.mean(dim=(1, 2)).tolist() == [0.0, 0.5, 1.0, 0.0, 0.5, 0.25]
+
+
+def test_float_pictures_are_taken_as_they_are_and_bytes_are_brought_to_one() -> None:
+    bytes_ = random_pictures(3, 1, 8, 8)
+    locations = torch.tensor([[0.1, -0.3], [0.9, 0.9], [-1.0, 0.2]])
+    of_bytes = glimpse(torch.from_numpy(bytes_), locations, 4, 2)
+    of_floats = glimpse(torch.from_numpy(bytes_.astype(np.float32) / 255), locations, 4, 2)
+    torch.testing.assert_close(of_bytes, of_floats, rtol=0, atol=1e-6)
+    assert torch.equal(glimpse(torch.full((1, 8, 8), 7.5), torch.zeros(1, 2), 2, 2), torch.full((1, 2, 2, 2), 7.5))
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+def test_full_brightness_never_exceeds_one(interpolation: str) -> None:
+    locations = torch.rand(500, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    seen = glimpse(torch.full((500, 9, 9), 255, dtype=torch.uint8), locations, 3, 3, interpolation)
+    assert seen.min() >= 0
+    assert seen.max() == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+def test_inputs_are_never_altered(dtype: torch.dtype, interpolation: str) -> None:
+    images = torch.from_numpy(random_pictures(4, 3, 8, 8)).to(dtype)
+    locations = torch.tensor([[0.0, 0.0], [1.5, -2.0], [0.3, 0.4], [-1.0, 1.0]])
+    images_before, locations_before = images.clone(), locations.clone()
+    glimpse(images, locations, 3, 3, interpolation)
+    assert torch.equal(images, images_before)
+    assert torch.equal(locations, locations_before)
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+def test_looking_alters_neither_levels_nor_locations_and_returns_a_tensor_of_its_own(interpolation: str) -> None:
+    retina = Retina(3, 2, interpolation)
+    levels = retina.prepare(torch.from_numpy(random_pictures(2, 1, 8, 8)))
+    locations = torch.tensor([[0.2, 0.3], [-0.7, 1.0]])
+    rows = torch.arange(2)
+    levels_before, locations_before = [level.pixels.clone() for level in levels], locations.clone()
+    first = retina.look(levels, locations, rows)
+    kept = first.clone()
+    first.fill_(9.0)
+    assert torch.equal(retina.look(levels, locations, rows), kept)
+    assert all(torch.equal(level.pixels, before) for level, before in zip(levels, levels_before, strict=True))
+    assert rows.tolist() == [0, 1]
+    assert torch.equal(locations, locations_before)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_prepared_pictures_do_not_share_memory_with_the_picture(dtype: torch.dtype) -> None:
+    images = torch.from_numpy(random_pictures(1, 1, 8, 8)).to(dtype)
+    retina = Retina(4, 2)
+    levels = retina.prepare(images)
+    before = retina.look(levels, torch.zeros(1, 2), torch.zeros(1, dtype=torch.int64))
+    images.zero_()
+    assert torch.equal(retina.look(levels, torch.zeros(1, 2), torch.zeros(1, dtype=torch.int64)), before)
+    assert before.max() > 0
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+def test_rows_choose_the_picture_of_each_glimpse(interpolation: str) -> None:
+    images = torch.from_numpy(random_pictures(3, 1, 8, 8))
+    rows = torch.tensor([2, 0, 2, 1, 0])
+    locations = torch.rand(5, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    retina = Retina(3, 2, interpolation)
+    seen = retina.look(retina.prepare(images), locations, rows)
+    assert torch.equal(seen, glimpse(images[rows], locations, 3, 2, interpolation))
+
+
+def test_pictures_without_a_channel_axis_have_one_channel() -> None:
+    images = torch.from_numpy(random_pictures(2, 1, 8, 8))
+    locations = torch.tensor([[0.1, 0.2], [0.3, -0.4]])
+    assert torch.equal(glimpse(images[:, 0], locations, 4, 2), glimpse(images, locations, 4, 2))
+
+
+def test_views_of_pictures_are_read_where_they_point() -> None:
+    images = torch.from_numpy(random_pictures(6, 2, 10, 12))
+    view = images[1::2, :, 1:9, 2:].transpose(2, 3)
+    locations = torch.tensor([[0.1, 0.2], [0.9, -0.4], [-1.0, 1.0]])
+    assert torch.equal(glimpse(view, locations, 3, 3), glimpse(view.contiguous(), locations, 3, 3))
+
+
+def test_locations_beyond_the_picture_are_clipped() -> None:
+    images = torch.from_numpy(random_pictures(2, 1, 8, 8))
+    far, edge = torch.tensor([[3.0, -0.2], [-1e6, 1e6]]), torch.tensor([[1.0, -0.2], [-1.0, 1.0]])
+    assert torch.equal(glimpse(images, far, 4, 2), glimpse(images, edge, 4, 2))
+
+
+def test_double_precision_locations_are_taken() -> None:
+    images = torch.from_numpy(random_pictures(2, 1, 8, 8))
+    locations = torch.tensor([[0.1, 0.2], [0.3, -0.4]])
+    assert torch.equal(glimpse(images, locations.double(), 4, 2), glimpse(images, locations, 4, 2))
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_locations_that_are_no_numbers_are_refused(number: float) -> None:
+    with pytest.raises(ValueError, match="locations must be finite"):
+        glimpse(torch.zeros(2, 8, 8), torch.tensor([[0.0, 0.0], [number, 0.0]]), 4)
+
+
+@pytest.mark.parametrize("shape", [(2,), (3, 2), (2, 3), (2, 1, 2)])
+def test_locations_of_a_wrong_shape_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"locations must be of shape \(2, 2\)"):
+        glimpse(torch.zeros(2, 8, 8), torch.zeros(shape), 4)
+
+
+@pytest.mark.parametrize(("size", "scales"), [(0, 1), (-4, 1), (4, 0)])
+def test_a_retina_without_pixels_or_scales_is_refused(size: int, scales: int) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        Retina(size, scales)
+
+
+def test_an_unknown_interpolation_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown interpolation 'cubic': choose one of nearest, bilinear"):
+        Retina(4, 1, "cubic")

@@ -1,0 +1,21 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+# One thread: the tests' tensors are small, and worker processes that are forked must not meet a busy thread pool.
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def data_folder() -> Path:
+    """The folder of real data sets; tests that need one run wherever `ATTENTION_DATA` names it."""
+    folder = os.environ.get("ATTENTION_DATA")
+    if not folder:
+        pytest.skip("needs the real data sets: set ATTENTION_DATA to their folder")
+    return Path(folder)
