@@ -95,18 +95,24 @@ class RunFolder:
     # Metrics --------------------------------------------------------------------------------------------------------
 
     def log(self, update: int, values: dict[str, float]) -> None:
-        """Append one row of metrics and flush it."""
+        """Append one row of metrics and flush it.
+
+        Raises:
+            SaveError: if the disk is full or cannot be written to.
+        """
         if not self.writes:
             return
         try:
             with open(self.metrics, "a", encoding="utf-8") as stream:
                 stream.write(json.dumps({"update": update, **values}) + "\n")
+            if self._events is None:
+                self._events = SummaryWriter(str(self.path / "tensorboard"), purge_step=update)
+            for name, value in values.items():
+                self._events.add_scalar(name, value, update)
+            # Its thread writes when it likes; waited for, a full disk is met here, where it can be told.
+            self._events.flush()
         except OSError as error:
-            raise SaveError(f"{self.metrics} could not be written to ({error}); make room") from error
-        if self._events is None:
-            self._events = SummaryWriter(str(self.path / "tensorboard"), purge_step=update)
-        for name, value in values.items():
-            self._events.add_scalar(name, value, update)
+            raise SaveError(f"{self.metrics} or the events beside it could not be written to ({error}); make room") from error
 
     def rewind(self, update: int) -> None:
         """Forget metrics later than an update: a run that was killed after it will make them again."""

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from attention_env.actions import ACTION_FORMATS, ActionError, Decision
 from attention_env.distortion import Distortion
+from attention_env.envs.one_row import OneRow, is_plain
 from attention_env.options import GlimpseOptions
 from attention_env.rendering import draw_frame
 from attention_env.retina import Level, Retina
@@ -164,6 +165,16 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
         pixels = self._levels[0].pixels[..., border : border + height, border : border + width]
         return pixels / 255 if pixels.dtype == torch.uint8 else pixels.clone()
 
+    def started(self) -> tuple[list[Level], Tensor, Tensor]:
+        """Return what the rows' present episodes are played with: prepared pictures, labels (n,) and locations (n, 2).
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first `reset`.
+        """
+        if self._levels is None:
+            raise gym.error.ResetNeeded("call reset() before started()")
+        return self._levels, self._labels, self._location
+
     def random_state(self) -> Tensor:
         """Return the generator's state, so that a training can be continued with the same pictures.
 
@@ -236,7 +247,7 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
         ended: bool | Tensor = self._turn >= glimpses
         if decision.answers is not None:
             ended = ended | decision.answers
-        moved = self._moved(decision.location)
+        moved = self.moved(self._location, decision.location)
         if isinstance(ended, Tensor):
             moved = torch.where(ended[:, None], self._location, moved)
         elif ended:
@@ -246,7 +257,7 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
             self._extend_paths(ended)
 
         if self.settings.reward == "dense":
-            return (decision.label == self._labels) / glimpses, ended
+            return (decision.label == self._labels).double() / glimpses, ended
         if ended is False:
             return 0.0, ended
         return (self._right(decision) & ended).float(), ended
@@ -256,9 +267,10 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
         right = decision.label == self._labels
         return right if decision.answers is None else right & decision.answers
 
-    def _moved(self, location: Tensor) -> Tensor:
+    def moved(self, present: Tensor, location: Tensor) -> Tensor:
+        """Tell where an action's location leads to from the present one; both and the result are (n, 2)."""
         if self.settings.moves == "relative":
-            location = torch.add(self._location, location, alpha=self.settings.move_scale)
+            location = torch.add(present, location, alpha=self.settings.move_scale)
         return location.clamp(-1.0, 1.0)
 
     def _restart_or_advance(self, restarting: bool | Tensor, decision: Decision) -> tuple[float | Tensor, bool | Tensor]:
@@ -436,6 +448,7 @@ class GlimpseEnv(EzPickle, gym.Env[Any, Any]):
         self.observation_space = self.batch.single_observation_space
         self.action_space = self.batch.single_action_space
         self.render_mode = self.batch.render_mode
+        self._row: OneRow | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode; `options` may hold "index" (a whole number) and "location" ([x, y]).
@@ -446,6 +459,7 @@ class GlimpseEnv(EzPickle, gym.Env[Any, Any]):
         super().reset(seed=seed)
         rows = {name: np.asarray(value)[None] for name, value in (options or {}).items()}
         observation, _ = self.batch.reset(seed=seed, options=rows)
+        self._row = OneRow(self.batch) if is_plain(self.batch.settings) else None
         return _first_row(observation), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
@@ -460,6 +474,8 @@ class GlimpseEnv(EzPickle, gym.Env[Any, Any]):
             if isinstance(action, dict)
             else np.asarray(action)[None]
         )
+        if self._row is not None:
+            return self._row.step(self.batch.action_format.decode(rows, 1))
         observation, rewards, terminated, truncated, infos = self.batch.step(rows)
         info: dict[str, Any] = {name: infos[name][0].item() for name in ("label", "is_success") if name in infos}
         return _first_row(observation), float(rewards[0]), bool(terminated[0]), bool(truncated[0]), info
