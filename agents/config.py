@@ -52,6 +52,9 @@ class ReinforceConfig:
     """Pictures per update, over all processes; episodes per update are batch_size times samples."""
     location_weight: float = 1.0
     """Weight of the location head's loss beside the cross-entropy (hybrid)."""
+    location_decay: float = 0.3
+    """AdamW's weight decay of the location head. Its gradient is mostly noise once most answers are right, and Adam makes steps
+    of the same size of it: without a pull back the head wanders off and glimpses land anywhere."""
     network: RAMConfig = field(default_factory=RAMConfig)
     """The network."""
     training: TrainingConfig = field(default_factory=TrainingConfig)

@@ -142,7 +142,13 @@ class ReinforceLearner:
             answer = gumbel_noise((episodes, self.environment.pictures.classes), self.chance, self.device)[self.rows]
         return Noise(location[:, self.rows], answer)
 
-    def released(self, module: nn.Module) -> nn.Module:
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The location head apart, which has a weight decay of its own."""
+        location = list(self.released(self.module).location_head.parameters())
+        others = [parameter for parameter in self.module.parameters() if not any(parameter is one for one in location)]
+        return [{"params": others}, {"params": location, "weight_decay": self.config.location_decay}]
+
+    def released(self, module: nn.Module) -> RAM:
         """The network, without the losses around it."""
         assert isinstance(module, _Loss)
         return module.player.network

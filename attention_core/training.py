@@ -38,6 +38,9 @@ class Learner(Protocol):
     def loss(self, module: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
         """Take the next batch; return the loss to descend and scalars to log, all on the device."""
 
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """All parameters of `module` in the optimiser's groups; a group may set a "weight_decay" of its own."""
+
     def released(self, module: nn.Module) -> nn.Module:
         """The part of `module` whose weights are worth keeping when training is over."""
 
@@ -118,7 +121,7 @@ class Update:
     def __init__(self, learner: Learner, config: TrainingConfig, accelerator: Accelerator) -> None:
         self.learner, self.config, self.accelerator = learner, config, accelerator
         optimizer = torch.optim.AdamW(
-            learner.module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+            learner.parameter_groups(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
         self.averaged = AveragedModel(learner.module, multi_avg_fn=_moving_average(config.average), use_buffers=True)
         self.averaged.to(accelerator.device)

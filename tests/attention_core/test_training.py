@@ -50,6 +50,9 @@ class Line:
             loss = loss * math.nan
         return loss, {"losses/square": loss}
 
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        return [{"params": self.module.parameters()}]
+
     def released(self, module: nn.Module) -> nn.Module:
         return module
 
