@@ -50,12 +50,13 @@ def compare(asked: Arguments, side: int, size: int, scales: int) -> None:
     locations = torch.from_numpy(draw.uniform(-1, 1, (batch, 2)).astype(np.float32))
     retina = Retina(size, scales)
     rows = torch.arange(batch)
-    levels = retina.prepare(torch.from_numpy(images).float() / 255)
+    floats = retina.prepare(torch.from_numpy(images), few=True)
     prepared_bytes = retina.prepare(torch.from_numpy(images))
     gathers = []
-    for level, scale in zip(levels, range(scales), strict=True):
+    for scale in range(scales):
         step = 2**scale
-        windows = np.lib.stride_tricks.sliding_window_view(level.pixels[:, 0].numpy(), (size * step, size * step), axis=(1, 2))
+        averages = np.pad(images[:, 0].astype(np.float32), ((0, 0), *[(size * step // 2, size * step // 2 + 1)] * 2))
+        windows = np.lib.stride_tricks.sliding_window_view(averages, (size * step, size * step), axis=(1, 2))
         x, y = (draw.integers(0, windows.shape[2] - 1, batch) for _ in range(2))
         gathers.append((windows[..., ::step, ::step], np.arange(batch), y, x))
 
@@ -65,7 +66,7 @@ def compare(asked: Arguments, side: int, size: int, scales: int) -> None:
 
     rates = interleave(
         {
-            "retina, float32": lambda: rate(lambda: retina.look(levels, locations, rows), batch),
+            "retina, float32": lambda: rate(lambda: retina.look(floats, locations, rows), batch),
             "retina, bytes": lambda: rate(lambda: retina.look(prepared_bytes, locations, rows), batch),
             "NumPy gather": lambda: rate(bare, batch),
             "prepare": lambda: rate(lambda: retina.prepare(torch.from_numpy(images)), batch),

@@ -21,10 +21,12 @@ from attention_env.distortion import Distortion
 from attention_env.envs.one_row import OneRow, is_plain
 from attention_env.options import GlimpseOptions
 from attention_env.rendering import draw_frame
-from attention_env.retina import Level, Retina
+from attention_env.retina import Prepared, Retina
 from attention_env.sources import Pictures, load_pictures
 
 METADATA: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 2}
+# Fewer rows than this keep their pictures as floats, which saves an operation per step.
+FEW = 16
 RESET_OPTIONS = ("index", "location", "reset_mask")
 
 
@@ -79,7 +81,7 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
 
         self.device = torch.device(self.settings.device)
         self._generator: torch.Generator | None = None
-        self._levels: list[Level] | None = None
+        self._shown: Prepared | None = None
         # While all rows are in step (no row ever ends or starts before the others) one number and one flag stand for all of
         # them, and nothing has to be asked of the device; otherwise both are tensors with one element per row.
         self._turn: int | Tensor = 0
@@ -98,7 +100,7 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
         if self._generator is None or seed is not None:
             self._generator = torch.Generator(self.device).manual_seed(int(self.np_random.integers(2**63)))
         mask, index, location = self._read_options(options or {})
-        if mask is None or self._levels is None or bool(mask.all()):
+        if mask is None or self._shown is None or bool(mask.all()):
             self._start_all(index, location)
             self._valid = torch.ones((), dtype=torch.bool, device=self.device)
         else:
@@ -113,7 +115,7 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
             attention_env.actions.ActionError: if an action is outside the space.
             gymnasium.error.ResetNeeded: before the first `reset`, and under "Disabled" autoreset after an episode's end.
         """
-        if self._levels is None:
+        if self._shown is None:
             raise gym.error.ResetNeeded("call reset() before step()")
         decision = self.action_format.decode(actions, self.num_envs)
         restarting = self._ended
@@ -143,9 +145,9 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
         """Draw every row: the picture, the boxes of all scales, the path so far, and what the retina sees."""
-        if self.render_mode is None or self._levels is None:
+        if self.render_mode is None or self._shown is None:
             return None
-        glimpses = self.retina.look(self._levels, self._location, self._rows).cpu().numpy()
+        glimpses = self.retina.look(self._shown, self._location, self._rows).cpu().numpy()
         images = self.images().cpu().numpy()
         return tuple(
             draw_frame(images[row], glimpses[row], np.stack(self._paths[row]), self.settings.glimpse_size, self.settings.scales)
@@ -158,22 +160,21 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
         Raises:
             gymnasium.error.ResetNeeded: before the first `reset`.
         """
-        if self._levels is None:
+        if self._shown is None:
             raise gym.error.ResetNeeded("call reset() before images()")
-        border = self.retina.border(0)
-        _, height, width = self.pictures.shape
-        pixels = self._levels[0].pixels[..., border : border + height, border : border + width]
+        border = self.retina.border
+        pixels = self._shown.pixels[..., border : -border - 1, border : -border - 1]
         return pixels / 255 if pixels.dtype == torch.uint8 else pixels.clone()
 
-    def started(self) -> tuple[list[Level], Tensor, Tensor]:
+    def started(self) -> tuple[Prepared, Tensor, Tensor]:
         """Return what the rows' present episodes are played with: prepared pictures, labels (n,) and locations (n, 2).
 
         Raises:
             gymnasium.error.ResetNeeded: before the first `reset`.
         """
-        if self._levels is None:
+        if self._shown is None:
             raise gym.error.ResetNeeded("call reset() before started()")
-        return self._levels, self._labels, self._location
+        return self._shown, self._labels, self._location
 
     def random_state(self) -> Tensor:
         """Return the generator's state, so that a training can be continued with the same pictures.
@@ -195,7 +196,7 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
     def _start_all(self, index: Tensor | None, location: Tensor | None) -> None:
         count = self.num_envs
         self._rows = torch.arange(count, device=self.device)
-        self._levels, self._labels = self._draw(count, index)
+        self._shown, self._labels = self._draw(count, index)
         self._location = self._first_location(count) if location is None else location
         in_step = self.settings.action_format == "dict"
         self._turn = 0 if in_step else torch.zeros(count, dtype=torch.int64, device=self.device)
@@ -205,14 +206,13 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
 
     def _start_rows(self, rows: Tensor, index: Tensor | None, location: Tensor | None) -> None:
         """Start new episodes in some rows; from here on the rows are no longer in step."""
-        assert self._levels is not None
+        assert self._shown is not None
         if isinstance(self._turn, int):
             self._turn = self._full(self._turn, torch.int64)
         if isinstance(self._ended, bool):
             self._ended = self._full(self._ended, torch.bool)
-        levels, self._labels[rows] = self._draw(len(rows), index)
-        for level, new in zip(self._levels, levels, strict=True):
-            level.pixels[rows] = new.pixels
+        pictures, self._labels[rows] = self._draw(len(rows), index)
+        self._shown.put(rows, pictures)
         # A tensor of its own: what earlier observations show must not change.
         self._location = self._location.index_copy(0, rows, self._first_location(len(rows)) if location is None else location)
         self._turn[rows] = 0
@@ -221,7 +221,7 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
             for row in rows.tolist():
                 self._paths[row] = [self._location[row].cpu().numpy().copy()]
 
-    def _draw(self, count: int, index: Tensor | None) -> tuple[list[Level], Tensor]:
+    def _draw(self, count: int, index: Tensor | None) -> tuple[Prepared, Tensor]:
         """Choose pictures, distort them if asked to, and prepare them for the retina."""
         images, labels = self.pictures.on(self.device)
         if index is None:
@@ -230,7 +230,7 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
         if self.distortion is not None:
             assert self._generator is not None
             chosen = self.distortion(chosen, self._generator)
-        return self.retina.prepare(chosen), labels[index]
+        return self.retina.prepare(chosen, few=self.num_envs < FEW), labels[index]
 
     def _first_location(self, count: int) -> Tensor:
         start = self.settings.start
@@ -297,11 +297,11 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
     # What the agent is shown ----------------------------------------------------------------------------------------
 
     def _observation(self) -> dict[str, Tensor]:
-        assert self._levels is not None
+        assert self._shown is not None
         left = (self.settings.glimpses - self._turn) / self.settings.glimpses
         remaining = left[:, None] if isinstance(left, Tensor) else self._full(left, torch.float32)[:, None]
         return {
-            "glimpse": self.retina.look(self._levels, self._location, self._rows),
+            "glimpse": self.retina.look(self._shown, self._location, self._rows),
             "location": self._location.clone(),
             "remaining": remaining,
         }

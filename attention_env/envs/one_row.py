@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
-import torch
 
 from attention_env.actions import Decision
 from attention_env.options import GlimpseOptions
@@ -23,7 +22,8 @@ Step = tuple[dict[str, Any], float, bool, bool, dict[str, Any]]
 
 def is_plain(settings: GlimpseOptions) -> bool:
     """Tell whether `OneRow` can play an environment of these settings."""
-    return settings.action_format == "dict" and settings.interpolation == "nearest" and settings.render_mode is None
+    plain_retina = settings.scales == 1 and settings.interpolation == "nearest"
+    return plain_retina and settings.action_format == "dict" and settings.render_mode is None
 
 
 class OneRow:
@@ -35,9 +35,10 @@ class OneRow:
 
     def __init__(self, batch: GlimpseVectorEnv) -> None:
         settings = batch.settings
-        levels, labels, self._location = batch.started()
+        self._pictures, labels, self._location = batch.started()
         self._label = int(labels)
-        self._levels = [(level.windows.numpy()[0], level.edge, level.half_size) for level in levels]
+        self._pixels, self._size = self._pictures.pixels.numpy()[0], settings.glimpse_size
+        self._edges = batch.retina.fine_edges
         self._moved = batch.moved
         self._glimpses, self._dense, self._turn = settings.glimpses, settings.reward == "dense", 0
 
@@ -59,13 +60,9 @@ class OneRow:
         return self._observation(), reward, ended, False, info
 
     def _observation(self) -> dict[str, Any]:
-        patches = []
-        for windows, edge, half_size in self._levels:
-            # A tensor's rounding, so that the patch is the batch's to the pixel.
-            ((x, y),) = torch.addcmul(edge, self._location, half_size).tolist()
-            patches.append(windows[int(y), int(x)])
+        x, y = map(int, self._edges(self._pictures, self._location)[0].tolist())
         return {
-            "glimpse": np.concatenate(patches),
+            "glimpse": self._pixels[:, y : y + self._size, x : x + self._size].copy(),
             "location": self._location.numpy()[0].copy(),
             "remaining": np.full(1, (self._glimpses - self._turn) / self._glimpses, np.float32),
         }

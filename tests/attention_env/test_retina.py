@@ -184,17 +184,17 @@ def test_inputs_are_never_altered(dtype: torch.dtype, interpolation: str) -> Non
 
 
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
-def test_looking_alters_neither_levels_nor_locations_and_returns_a_tensor_of_its_own(interpolation: str) -> None:
+def test_looking_alters_neither_prepared_nor_locations_and_returns_a_tensor_of_its_own(interpolation: str) -> None:
     retina = Retina(3, 2, interpolation)
-    levels = retina.prepare(torch.from_numpy(random_pictures(2, 1, 8, 8)))
+    prepared = retina.prepare(torch.from_numpy(random_pictures(2, 1, 8, 8)))
     locations = torch.tensor([[0.2, 0.3], [-0.7, 1.0]])
     rows = torch.arange(2)
-    levels_before, locations_before = [level.pixels.clone() for level in levels], locations.clone()
-    first = retina.look(levels, locations, rows)
+    before, locations_before = [prepared.pixels.clone(), prepared.sums.clone()], locations.clone()
+    first = retina.look(prepared, locations, rows)
     kept = first.clone()
     first.fill_(9.0)
-    assert torch.equal(retina.look(levels, locations, rows), kept)
-    assert all(torch.equal(level.pixels, before) for level, before in zip(levels, levels_before, strict=True))
+    assert torch.equal(retina.look(prepared, locations, rows), kept)
+    assert all(map(torch.equal, (prepared.pixels, prepared.sums), before))
     assert rows.tolist() == [0, 1]
     assert torch.equal(locations, locations_before)
 
@@ -203,10 +203,10 @@ def test_looking_alters_neither_levels_nor_locations_and_returns_a_tensor_of_its
 def test_prepared_pictures_do_not_share_memory_with_the_picture(dtype: torch.dtype) -> None:
     images = torch.from_numpy(random_pictures(1, 1, 8, 8)).to(dtype)
     retina = Retina(4, 2)
-    levels = retina.prepare(images)
-    before = retina.look(levels, torch.zeros(1, 2), torch.zeros(1, dtype=torch.int64))
+    prepared = retina.prepare(images)
+    before = retina.look(prepared, torch.zeros(1, 2), torch.zeros(1, dtype=torch.int64))
     images.zero_()
-    assert torch.equal(retina.look(levels, torch.zeros(1, 2), torch.zeros(1, dtype=torch.int64)), before)
+    assert torch.equal(retina.look(prepared, torch.zeros(1, 2), torch.zeros(1, dtype=torch.int64)), before)
     assert before.max() > 0
 
 
