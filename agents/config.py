@@ -42,7 +42,7 @@ class ReinforceConfig:
     recognition); "pure": the class is an action too, and REINFORCE trains everything from the reward alone."""
     deviation: float = 0.35
     """Standard deviation σ of the locations around their mean at the start: the agent first has to see everything."""
-    final_deviation: float = 0.1
+    final_deviation: float = 0.07
     """σ at the end; it falls geometrically, so that the mean takes over what chance has found."""
     annealing: float = 0.7
     """Share of the training over which σ falls; 0 for the final one throughout, as in the paper."""
@@ -52,9 +52,9 @@ class ReinforceConfig:
     """Pictures per update, over all processes; episodes per update are batch_size times samples."""
     location_weight: float = 1.0
     """Weight of the location head's loss beside the cross-entropy (hybrid)."""
-    location_decay: float = 0.3
-    """AdamW's weight decay of the location head. Its gradient is mostly noise once most answers are right, and Adam makes steps
-    of the same size of it: without a pull back the head wanders off and glimpses land anywhere."""
+    location_decay: float = 3.0
+    """AdamW's weight decay of the location head, the scan excepted. Its gradient is mostly noise once most answers are right, and
+    Adam makes steps of the same size of it: without a pull back the head wanders off and glimpses land anywhere."""
     network: RAMConfig = field(default_factory=RAMConfig)
     """The network."""
     training: TrainingConfig = field(default_factory=TrainingConfig)

@@ -77,7 +77,9 @@ class Player(nn.Module):
             with torch.no_grad():
                 last = step == steps - 1
                 label = self._answer(state, noise if last else None) if last or names_always else nothing
-                location = observation["location"] if last else self._look(state, None if noise is None else noise.location[step])
+                location = (
+                    observation["location"] if last else self._look(state, step, None if noise is None else noise.location[step])
+                )
                 observation, reward, _, _, infos = environment.step({"location": location, "label": label})
             rewards.append(reward)
             if not last:
@@ -85,8 +87,8 @@ class Player(nn.Module):
         chosen = torch.stack(locations) if locations else observation["location"].new_zeros(0, environment.num_envs, 2)
         return Episodes(torch.stack(states), chosen, label, torch.stack(rewards), infos["label"])
 
-    def _look(self, state: Tensor, noise: Tensor | None) -> Tensor:
-        mean = self.network.location_mean(state)
+    def _look(self, state: Tensor, step: int, noise: Tensor | None) -> Tensor:
+        mean = self.network.location_mean(state, step)
         return mean if noise is None else mean + noise
 
     def _answer(self, state: Tensor, noise: Noise | None) -> Tensor:
@@ -128,5 +130,5 @@ def new_player(config: ReinforceConfig, environment: GlimpseVectorEnv) -> Player
     channels, size = environment.settings.scales * environment.pictures.shape[0], environment.settings.glimpse_size
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        network = RAM((channels, size, size), environment.pictures.classes, config.network)
+        network = RAM((channels, size, size), environment.pictures.classes, environment.settings.glimpses, config.network)
     return Player(network)

@@ -4,12 +4,13 @@ Mnih, Heess, Graves, Kavukcuoglu, "Recurrent Models of Visual Attention" (2014, 
 
     glimpse network   g_t = ReLU(W_a ReLU(W_p ρ_t) + W_b ReLU(W_l l_t))
     core              h_t = ReLU(W_h h_{t-1} + W_g g_t),  h_0 = 0
-    location head     E[l_{t+1}] = tanh(W h_t)   (or linear)
+    location head     E[l_{t+1}] = tanh(W h_t + b_t)   (or linear)
     class head        softmax(W h_t)
     baseline          b_t = W h_t
 
 The location is drawn from N(E[l], σ² I), σ fixed, by the learning rule, not here. The paper's mean is linear; most code bounds
-it by tanh, and so does this by default.
+it by tanh, and so does this by default. Its bias has a value of its own for every step, the scan b_1 … b_{N-1}: where to look
+whatever was seen. Such a path is learned from every picture at once, long before what was seen can tell where to look instead.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ class RAM(nn.Module):
     Args:
         glimpse_shape: (channels, size, size) of the environment's glimpses, channels counting the scales.
         classes: number of classes.
+        glimpses: N, glimpses in an episode.
         config: the layers' widths and the kind of location mean.
     """
 
-    def __init__(self, glimpse_shape: tuple[int, ...], classes: int, config: RAMConfig) -> None:
+    def __init__(self, glimpse_shape: tuple[int, ...], classes: int, glimpses: int, config: RAMConfig) -> None:
         super().__init__()
         self.bounded = config.location_mean == "tanh"
         pixels = int(torch.Size(glimpse_shape).numel())
@@ -43,7 +45,8 @@ class RAM(nn.Module):
         # What was seen first must still be there at the end: the identity keeps it, PyTorch's default forgets it within a few
         # steps (Le, Jaitly, Hinton 2015, arXiv 1504.00941).
         nn.init.eye_(self.state_to_state.weight)
-        self.location_head = nn.Linear(config.hidden, 2)
+        self.location_head = nn.Linear(config.hidden, 2, bias=False)
+        self.scan = nn.Parameter(torch.zeros(glimpses - 1, 2))  # b_t
         self.class_head = nn.Linear(config.hidden, classes)
         self.baseline_head = nn.Linear(config.hidden, 1)
 
@@ -64,9 +67,19 @@ class RAM(nn.Module):
         drive = self.glimpse_to_state(seen)  # (B, hidden)
         return F.relu(drive if state is None else drive + self.state_to_state(state))
 
-    def location_mean(self, state: Tensor) -> Tensor:
-        """Where to look next, on average: (..., hidden) to (..., 2)."""
-        mean: Tensor = self.location_head(state)
+    def location_mean(self, state: Tensor, step: int | slice) -> Tensor:
+        """Where to look next, on average.
+
+        Args:
+            state: (B, hidden), h_{step + 1}; or (T, B, hidden), those of several steps.
+            step: how many steps were taken before, from 0 on; or the T of them. In an episode longer than those of the
+                training, the scan stays at its last place.
+
+        Returns:
+            (B, 2) or (T, B, 2).
+        """
+        scan = self.scan[step] if isinstance(step, slice) else self.scan[min(step, len(self.scan) - 1)]
+        mean: Tensor = self.location_head(state) + scan.unsqueeze(-2)
         return mean.tanh() if self.bounded else mean
 
     def class_scores(self, state: Tensor) -> Tensor:

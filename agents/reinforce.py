@@ -52,7 +52,7 @@ def losses(network: RAM, episodes: Episodes, rule: str, deviation: float) -> dic
     returns = reward_to_go(episodes.rewards)  # (N, B)
     baseline = network.baseline(states.detach())  # (N, B)
     looking = states[:-1].detach() if rule == "hybrid" else states[:-1]
-    means = network.location_mean(looking)  # (N-1, B, 2)
+    means = network.location_mean(looking, slice(len(looking)))  # (N-1, B, 2)
     looked = gaussian_log_probability(episodes.locations, means, deviation)  # (N-1, B)
     scores = network.class_scores(states[-1])  # (B, K)
     if rule == "hybrid":
@@ -144,9 +144,9 @@ class ReinforceLearner:
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The location head apart, which has a weight decay of its own."""
-        location = list(self.released(self.module).location_head.parameters())
-        others = [parameter for parameter in self.module.parameters() if not any(parameter is one for one in location)]
-        return [{"params": others}, {"params": location, "weight_decay": self.config.location_decay}]
+        head = self.released(self.module).location_head.weight
+        others = [parameter for parameter in self.module.parameters() if parameter is not head]
+        return [{"params": others}, {"params": [head], "weight_decay": self.config.location_decay}]
 
     def released(self, module: nn.Module) -> RAM:
         """The network, without the losses around it."""

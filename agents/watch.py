@@ -55,14 +55,16 @@ def write_scan(
     labels = environment.pictures.labels[index]
     network, state = player.network, None
     frames: list[list[Image.Image]] = [[] for _ in range(episodes)]
-    for _ in range(environment.settings.glimpses):
+    steps = environment.settings.glimpses
+    for step in range(steps):
         state = network(observation["glimpse"], observation["location"], state)
         probabilities = network.class_scores(state).softmax(-1)
         pictures = environment.render()
         assert pictures is not None
         for row, picture in enumerate(pictures):
             frames[row].append(_add_bars(picture, probabilities[row].cpu().numpy(), int(labels[row])))
-        observation, *_ = environment.step({"location": network.location_mean(state), "label": probabilities.argmax(-1)})
+        location = observation["location"] if step == steps - 1 else network.location_mean(state, step)
+        observation, *_ = environment.step({"location": location, "label": probabilities.argmax(-1)})
     _write_gif(frames, out)
 
 

@@ -30,7 +30,7 @@ class TrainingConfig:
     weight_decay: float = 0.0
     """AdamW's decoupled weight decay."""
     clip: float = 5.0
-    """Largest gradient norm; larger ones are scaled down to it."""
+    """Largest gradient norm of a group of parameters; larger ones are scaled down to it."""
     average: float = 0.999
     """Decay of the exponential moving average of the weights, which is what gets validated and released; 0 for none."""
     log_every: int = 100

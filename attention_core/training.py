@@ -39,7 +39,7 @@ class Learner(Protocol):
         """Take the next batch; return the loss to descend and scalars to log, all on the device."""
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """All parameters of `module` in the optimiser's groups; a group may set a "weight_decay" of its own."""
+        """All parameters of `module` in groups whose gradients are clipped apart; one may set a "weight_decay" of its own."""
 
     def released(self, module: nn.Module) -> nn.Module:
         """The part of `module` whose weights are worth keeping when training is over."""
@@ -137,10 +137,13 @@ class Update:
         """Follow the gradient that is there; return its norm before clipping."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, update)
-        norm: Tensor = self.accelerator.clip_grad_norm_(self.module.parameters(), self.config.clip)
+        self.accelerator.unscale_gradients()
+        # Each group on its own: a noisy gradient in one, such as REINFORCE's, must not shrink that of the others.
+        norms = [nn.utils.clip_grad_norm_(group["params"], self.config.clip) for group in self.optimizer.param_groups]
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.averaged.update_parameters(self.learner.module)
+        norm: Tensor = torch.stack(norms).norm()
         return norm
 
 

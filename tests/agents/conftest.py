@@ -33,6 +33,6 @@ def player(config: ReinforceConfig) -> Player:
             parameter.normal_(std=0.3)
         # States are not negative: without this the heads would say nearly the same of all of them.
         states = play(player, config, range(100), None).states
-        player.network.location_head.bias -= player.network.location_head(states).mean((0, 1))
+        player.network.scan -= player.network.location_head(states).mean((0, 1))
         player.network.class_head.bias -= player.network.class_head(states[-1]).mean(0)
     return player

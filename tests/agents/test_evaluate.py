@@ -24,15 +24,16 @@ def by_hand(player: Player, config: ReinforceConfig, split: str, pictures: range
     right = []
     for index in pictures:
         observation, _ = environment.reset(options={"index": index})
-        state, ended = None, False
+        state, ended, step = None, False, 0
         while not ended:
             with torch.no_grad():
                 state = player.network(
                     torch.from_numpy(observation["glimpse"])[None], torch.from_numpy(observation["location"])[None], state
                 )
-                location = player.network.location_mean(state)[0].numpy().clip(-1, 1)
+                location = player.network.location_mean(state, step)[0].numpy().clip(-1, 1)
                 label = int(player.network.class_scores(state).argmax())
             observation, reward, ended, _, info = environment.step({"location": location, "label": label})
+            step += 1
         assert info["is_success"] == (reward == 1.0)
         right.append(info["is_success"])
     environment.close()
@@ -94,14 +95,13 @@ def test_sampled_locations_are_reproducible_and_another_figure(player: Player, c
 
 
 def test_coverage_tells_a_corner_from_the_whole_picture(player: Player, config: ReinforceConfig) -> None:
-    head = player.network.location_head
     with torch.no_grad():
-        head.weight.zero_()
-        head.bias.fill_(-20.0)
+        player.network.location_head.weight.zero_()
+        player.network.scan.fill_(-20.0)
     assert score(player, config, "validation", CPU).coverage == 1 / 64
     assert score(player, config, "validation", CPU, deviation=50.0).coverage == 4 / 64  # the samples clip to the corners
     with torch.no_grad():
-        head.bias.zero_()
+        player.network.scan.zero_()
     assert score(player, config, "validation", CPU, deviation=0.6).coverage > 0.8
 
 

@@ -34,7 +34,7 @@ def test_without_noise_two_plays_are_the_same(player: Player, config: ReinforceC
 
 def test_without_noise_it_looks_at_the_mean_and_names_the_likeliest(player: Player, config: ReinforceConfig) -> None:
     episodes = play(player, config, PICTURES, None)
-    torch.testing.assert_close(episodes.locations, player.network.location_mean(episodes.states[:-1]).detach())
+    torch.testing.assert_close(episodes.locations, player.network.location_mean(episodes.states[:-1], slice(5)).detach())
     assert torch.equal(episodes.answers, player.network.class_scores(episodes.states[-1]).argmax(-1))
     assert len(episodes.locations.flatten(0, 1).unique(dim=0)) > 20
     assert len(episodes.answers.unique()) > 1
@@ -43,7 +43,7 @@ def test_without_noise_it_looks_at_the_mean_and_names_the_likeliest(player: Play
 def test_locations_are_the_mean_and_the_noise(player: Player, config: ReinforceConfig) -> None:
     noise = draw_noise(config, 8)
     episodes = play(player, config, PICTURES, noise)
-    means = player.network.location_mean(episodes.states[:-1]).detach()
+    means = player.network.location_mean(episodes.states[:-1], slice(5)).detach()
     torch.testing.assert_close(episodes.locations, means + noise.location)
 
 

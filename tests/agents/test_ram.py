@@ -35,7 +35,7 @@ def by_hand(weights: dict[str, Array], glimpse: Array, location: Array, state: A
 def network(request: pytest.FixtureRequest) -> RAM:
     torch.manual_seed(0)
     config = RAMConfig(glimpse_width=7, location_width=5, hidden=9, location_mean=request.param)
-    network = RAM((6, 4, 4), 3, config).double()
+    network = RAM((6, 4, 4), 3, 5, config).double()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.normal_(std=0.5)
@@ -67,18 +67,26 @@ def test_heads_are_those_of_the_formula_at_any_number_of_axes(network: RAM) -> N
     weights = {name: value.detach().numpy() for name, value in network.named_parameters()}
     states = np.random.default_rng(1).random((4, 5, 9))
     given = torch.from_numpy(states)
-    mean = states @ weights["location_head.weight"].T + weights["location_head.bias"]
+    mean = states @ weights["location_head.weight"].T + weights["scan"][:, None]
     assert np.abs(mean).max() > 1
     right = np.tanh(mean) if network.bounded else mean
-    np.testing.assert_allclose(network.location_mean(given).detach().numpy(), right, rtol=1e-12)
+    np.testing.assert_allclose(network.location_mean(given, slice(4)).detach().numpy(), right, rtol=1e-12)
+    for step in range(4):
+        np.testing.assert_allclose(network.location_mean(given[step], step).detach().numpy(), right[step], rtol=1e-12)
     scores = states @ weights["class_head.weight"].T + weights["class_head.bias"]
     np.testing.assert_allclose(network.class_scores(given).detach().numpy(), scores, rtol=1e-12)
     baseline = (states @ weights["baseline_head.weight"].T + weights["baseline_head.bias"])[..., 0]
     np.testing.assert_allclose(network.baseline(given).detach().numpy(), baseline, rtol=1e-12)
 
 
+def test_the_scan_stays_at_its_last_place_in_a_longer_episode(network: RAM) -> None:
+    state = torch.rand(3, 9, dtype=torch.float64)
+    assert torch.equal(network.location_mean(state, 9), network.location_mean(state, 3))
+    assert not torch.equal(network.location_mean(state, 2), network.location_mean(state, 3))
+
+
 def test_widths_are_the_papers_by_default() -> None:
-    shapes = {name: tuple(value.shape) for name, value in RAM((1, 8, 8), 10, RAMConfig()).named_parameters()}
+    shapes = {name: tuple(value.shape) for name, value in RAM((1, 8, 8), 10, 7, RAMConfig()).named_parameters()}
     assert shapes["what.weight"] == (128, 64)
     assert shapes["where.weight"] == (128, 2)
     assert shapes["what_to_glimpse.weight"] == shapes["where_to_glimpse.weight"] == (256, 128)

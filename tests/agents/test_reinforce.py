@@ -21,12 +21,13 @@ from attention_core.config import TrainingConfig
 GLIMPSE_NETWORK = {"what", "where", "what_to_glimpse", "where_to_glimpse"}
 CORE = {"glimpse_to_state", "state_to_state"}
 BODY = GLIMPSE_NETWORK | CORE
+LOOKING = {"location_head", "scan"}
 # Which layers each part of the loss may and must reach.
 REACHED = {
-    ("hybrid", "location"): {"location_head"},
+    ("hybrid", "location"): LOOKING,
     ("hybrid", "answer"): BODY | {"class_head"},
     ("hybrid", "baseline"): {"baseline_head"},
-    ("pure", "location"): BODY | {"location_head"},
+    ("pure", "location"): BODY | LOOKING,
     ("pure", "answer"): BODY | {"class_head"},
     ("pure", "baseline"): {"baseline_head"},
 }
@@ -34,9 +35,9 @@ REACHED = {
 
 def layers_with_gradient(network: RAM) -> set[str]:
     return {
-        name
-        for name, layer in network.named_children()
-        if any(parameter.grad is not None and parameter.grad.abs().max() > 0 for parameter in layer.parameters())
+        name.split(".")[0]
+        for name, parameter in network.named_parameters()
+        if parameter.grad is not None and parameter.grad.abs().max() > 0
     }
 
 
@@ -63,7 +64,7 @@ def test_each_part_trains_what_it_should_and_nothing_else(player: Player, ruled:
 def test_together_they_train_every_layer(player: Player, ruled: ReinforceConfig) -> None:
     episodes = some_episodes(player, ruled)
     sum(losses(player.network, episodes, ruled.rule, ruled.deviation).values(), torch.zeros(())).backward()
-    assert layers_with_gradient(player.network) == {name for name, _ in player.network.named_children()}
+    assert layers_with_gradient(player.network) == {name.split(".")[0] for name, _ in player.network.named_parameters()}
 
 
 def test_parts_are_those_of_the_formulas(player: Player, ruled: ReinforceConfig) -> None:
@@ -72,7 +73,7 @@ def test_parts_are_those_of_the_formulas(player: Player, ruled: ReinforceConfig)
     found = losses(network, episodes, ruled.rule, deviation)
     with torch.no_grad():
         baselines = network.baseline(episodes.states)
-        means = network.location_mean(episodes.states)
+        means = network.location_mean(episodes.states[:-1], slice(5))
         logs = network.class_scores(episodes.states[-1]).log_softmax(-1)
         location = answer = baseline = 0.0
         for row in range(rows):
@@ -98,7 +99,7 @@ def test_log_probability_is_that_of_the_sample_that_was_not_clipped(player: Play
     found = losses(player.network, beyond, "hybrid", config.deviation)["location"]
     clipped = losses(player.network, beyond._replace(locations=beyond.locations.clamp(-1, 1)), "hybrid", config.deviation)
     assert abs(found.item() - clipped["location"].item()) > 1
-    means = player.network.location_mean(beyond.states[:-1]).detach()
+    means = player.network.location_mean(beyond.states[:-1], slice(5)).detach()
     density = torch.distributions.Normal(means, config.deviation).log_prob(beyond.locations).sum(-1)
     advantage = beyond.rewards[-1] - player.network.baseline(beyond.states[:-1]).detach()
     torch.testing.assert_close(found, -(density * advantage).sum(0).mean(), rtol=1e-4, atol=1e-4)
@@ -145,7 +146,7 @@ def test_weight_of_the_location_loss_counts_in_the_hybrid_rule(config: Reinforce
         return {
             name.rsplit(".", 2)[-2]: parameter.grad
             for name, parameter in learner.module.named_parameters()
-            if parameter.grad is not None and name.endswith("weight")
+            if parameter.grad is not None and name.endswith(".weight")
         }
 
     once, thrice = gradients(1.0), gradients(3.0)
