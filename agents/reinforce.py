@@ -130,8 +130,9 @@ class ReinforceLearner:
         """Play the next batch of pictures, `samples` times each."""
         deviation = deviation_at(self.config, self.updates)
         self.updates += 1
-        index = self.order.take(self.config.batch_size)[self.pictures].repeat(self.config.samples)
-        result: tuple[Tensor, dict[str, Tensor]] = module(self.environment, {"index": index}, self._noise(deviation), deviation)
+        index = np.tile(self.order.take(self.config.batch_size)[self.pictures], self.config.samples)
+        options = {"index": index, "copies": self.config.samples}
+        result: tuple[Tensor, dict[str, Tensor]] = module(self.environment, options, self._noise(deviation), deviation)
         return result
 
     def _noise(self, deviation: float) -> Noise:

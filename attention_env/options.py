@@ -39,6 +39,9 @@ class GlimpseOptions:
         grid: the "saccade" format's locations are the centres of grid × grid cells.
         distortion: random distortion of each picture at every reset, for training: keyword arguments of
             `attention_env.distortion.Distortion`; absent by default.
+        scene: the pictures are laid on a larger canvas, perhaps among pieces of others: keyword arguments of
+            `attention_env.scenes.Scene`; absent by default. Composed anew at every reset for the training split and for arrays
+            of one's own, fixed for "validation" and "test".
         output: "numpy" arrays, or "torch" tensors on `device`, without a host synchronisation per step.
         device: where a vector environment keeps and computes everything; "cpu" for NumPy output.
         autoreset_mode: Gymnasium's "NextStep", "SameStep" or "Disabled" (or the enum); vector environments only.
@@ -58,6 +61,7 @@ class GlimpseOptions:
     action_format: str = "dict"
     grid: int = 7
     distortion: dict[str, float] | None = None
+    scene: dict[str, Any] | None = None
     output: str = "numpy"
     device: str = "cpu"
     autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP

@@ -8,6 +8,11 @@ ENVIRONMENTS = {
     "Digits-v0": ("digits", "DigitsEnv", "DigitsVectorEnv"),
     "MNIST-v0": ("mnist", "MNISTEnv", "MNISTVectorEnv"),
     "FashionMNIST-v0": ("fashion_mnist", "FashionMNISTEnv", "FashionMNISTVectorEnv"),
+    "TranslatedMNIST-v0": ("translated_mnist", "TranslatedMNISTEnv", "TranslatedMNISTVectorEnv"),
+    "RotatedMNIST-v0": ("rotated_mnist", "RotatedMNISTEnv", "RotatedMNISTVectorEnv"),
+    "ScaledMNIST-v0": ("scaled_mnist", "ScaledMNISTEnv", "ScaledMNISTVectorEnv"),
+    "ClutteredMNIST-v0": ("cluttered_mnist", "ClutteredMNISTEnv", "ClutteredMNISTVectorEnv"),
+    "ClutteredMNIST100-v0": ("cluttered_mnist_100", "ClutteredMNIST100Env", "ClutteredMNIST100VectorEnv"),
 }
 
 

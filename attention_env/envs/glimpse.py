@@ -22,12 +22,13 @@ from attention_env.envs.one_row import OneRow, is_plain
 from attention_env.options import GlimpseOptions
 from attention_env.rendering import draw_frame
 from attention_env.retina import Prepared, Retina
+from attention_env.scenes import Scene, load_scenes
 from attention_env.sources import Pictures, load_pictures
 
 METADATA: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 2}
 # Fewer rows than this keep their pictures as floats, which saves an operation per step.
 FEW = 16
-RESET_OPTIONS = ("index", "location", "reset_mask")
+RESET_OPTIONS = ("index", "location", "reset_mask", "copies")
 
 
 class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
@@ -39,7 +40,9 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
     `reset(options=...)` understands:
         "index": (n,) whole numbers, which pictures to show (otherwise they are drawn uniformly, with repetition);
         "location": (n, 2) within [-1, 1], where each episode starts;
-        "reset_mask": (n,) bool, which rows to reset; "index" and "location" still have n rows, of which those are used.
+        "reset_mask": (n,) bool, which rows to reset; "index" and "location" still have n rows, of which those are used;
+        "copies": m, a divisor of n: row i shows what row i modulo n/m shows, distorted and composed alike ("index" then repeats
+            itself in the same way); not together with "reset_mask".
 
     Information: at the end of an episode `infos` holds "label" (the true class) and "is_success", with Gymnasium's masks
     "_label" and "_is_success"; under `autoreset_mode="SameStep"` they are in "final_info", beside "final_obs".
@@ -64,15 +67,15 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
         self.autoreset_mode = AutoresetMode(self.settings.autoreset_mode)
         self.metadata = {**METADATA, "autoreset_mode": self.autoreset_mode}
 
-        self.pictures: Pictures = load_pictures(self.settings.source, self.settings.split)
+        self.pictures, self.scene = _load(self.settings)
         self.retina = Retina(self.settings.glimpse_size, self.settings.scales, self.settings.interpolation)
         self.distortion = None if self.settings.distortion is None else Distortion(**self.settings.distortion)
         self.action_format = ACTION_FORMATS[self.settings.action_format](self.pictures.classes, self.settings.grid)
 
-        size = self.settings.glimpse_size
+        size, channels = self.settings.glimpse_size, self.settings.scales * self.pictures.shape[0]
         self.single_action_space = self.action_format.space
         self.single_observation_space = gym.spaces.Dict(
-            glimpse=gym.spaces.Box(0.0, 1.0, (self.settings.scales * self.pictures.shape[0], size, size), np.float32),
+            glimpse=gym.spaces.Box(0.0, 1.0, (channels, size, size), np.float32),
             location=gym.spaces.Box(-1.0, 1.0, (2,), np.float32),
             remaining=gym.spaces.Box(0.0, 1.0, (1,), np.float32),
         )
@@ -99,9 +102,9 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
         super().reset(seed=seed)
         if self._generator is None or seed is not None:
             self._generator = torch.Generator(self.device).manual_seed(int(self.np_random.integers(2**63)))
-        mask, index, location = self._read_options(options or {})
+        mask, index, location, copies = self._read_options(options or {})
         if mask is None or self._shown is None or bool(mask.all()):
-            self._start_all(index, location)
+            self._start_all(index, location, copies)
             self._valid = torch.ones((), dtype=torch.bool, device=self.device)
         else:
             rows = mask.nonzero()[:, 0]
@@ -193,10 +196,10 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
 
     # Episodes -------------------------------------------------------------------------------------------------------
 
-    def _start_all(self, index: Tensor | None, location: Tensor | None) -> None:
+    def _start_all(self, index: Tensor | None, location: Tensor | None, copies: int = 1) -> None:
         count = self.num_envs
         self._rows = torch.arange(count, device=self.device)
-        self._shown, self._labels = self._draw(count, index)
+        self._shown, self._labels = self._draw(count, index, copies)
         self._location = self._first_location(count) if location is None else location
         in_step = self.settings.action_format == "dict"
         self._turn = 0 if in_step else torch.zeros(count, dtype=torch.int64, device=self.device)
@@ -221,16 +224,25 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
             for row in rows.tolist():
                 self._paths[row] = [self._location[row].cpu().numpy().copy()]
 
-    def _draw(self, count: int, index: Tensor | None) -> tuple[Prepared, Tensor]:
-        """Choose pictures, distort them if asked to, and prepare them for the retina."""
+    def _draw(self, count: int, index: Tensor | None, copies: int = 1) -> tuple[Prepared, Tensor]:
+        """Choose pictures, distort them and compose scenes if asked to, and prepare what comes out for the retina."""
         images, labels = self.pictures.on(self.device)
-        if index is None:
-            index = torch.randint(len(self.pictures), (count,), generator=self._generator, device=self.device)
+        count //= copies
+        index = self._whole_numbers(len(self.pictures), (count,)) if index is None else index[:count]
         chosen = images[index]
         if self.distortion is not None:
             assert self._generator is not None
             chosen = self.distortion(chosen, self._generator)
-        return self.retina.prepare(chosen, few=self.num_envs < FEW), labels[index]
+        if self.scene is not None:
+            chosen = chosen if chosen.dtype == torch.uint8 else (chosen * 255).round_().to(torch.uint8)
+            height, width = images.shape[-2:]
+            plan = self.scene.plan(index, len(images), height, width, self._whole_numbers)
+            chosen = self.scene.compose(chosen, images, plan)
+        return self.retina.prepare(_repeat(chosen, copies), few=self.num_envs < FEW), _repeat(labels[index], copies)
+
+    def _whole_numbers(self, limit: int, shape: tuple[int, ...]) -> Tensor:
+        """Draw whole numbers from 0 up to, not including, a limit."""
+        return torch.randint(limit, shape, generator=self._generator, device=self.device)
 
     def _first_location(self, count: int) -> Tensor:
         start = self.settings.start
@@ -365,7 +377,7 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
             if not stay:
                 path.append(place)
 
-    def _read_options(self, options: dict[str, Any]) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    def _read_options(self, options: dict[str, Any]) -> tuple[Tensor | None, Tensor | None, Tensor | None, int]:
         unknown = sorted(set(options) - set(RESET_OPTIONS))
         if unknown:
             raise ValueError(f"unknown reset option {', '.join(unknown)}: choose from {', '.join(RESET_OPTIONS)}")
@@ -378,7 +390,10 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
             raise ValueError(f"index must be in 0 … {len(self.pictures) - 1}, the pictures of {self.pictures.name}")
         if location is not None and not bool((location.abs() <= 1).all()):
             raise ValueError("location must be finite and within [-1, 1]")
-        return mask, index, location
+        copies = options.get("copies", 1)
+        if not isinstance(copies, int) or copies < 1 or self.num_envs % copies or (copies > 1 and mask is not None):
+            raise ValueError(f"copies must divide the {self.num_envs} rows, and all rows be reset, got {copies!r}")
+        return mask, index, location, copies
 
     def _option(self, options: dict[str, Any], name: str, shape: tuple[int, ...], wanted: str, kinds: str) -> Tensor | None:
         """Read one reset option; `kinds` are NumPy's letters of the data types that will do."""
@@ -393,6 +408,23 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
             raise ValueError(f"reset option {name!r} must be of shape {shape}, got {tuple(value.shape)}")
         value = value.to(self.device, copy=True)  # the caller's tensor stays the caller's
         return value.float() if name == "location" else value.long() if name == "index" else value
+
+
+def _load(settings: GlimpseOptions) -> tuple[Pictures, Scene | None]:
+    """Load the pictures, and the recipe of the scenes if those are composed at every reset."""
+    if settings.scene is None:
+        return load_pictures(settings.source, settings.split), None
+    scene = Scene(**settings.scene)
+    if isinstance(settings.source, str) and settings.split != "train":
+        return load_scenes(settings.source, settings.split, scene), None
+    pictures = load_pictures(settings.source, settings.split)
+    scene.check(pictures)
+    return pictures, scene
+
+
+def _repeat(rows: Tensor, copies: int) -> Tensor:
+    """Repeat a batch as a whole."""
+    return rows if copies == 1 else rows.repeat(copies, *[1] * (rows.dim() - 1))
 
 
 def _any(flag: bool | Tensor) -> bool:
