@@ -10,6 +10,7 @@ import tyro
 
 from attention_core.config import TrainingConfig, from_dict, load_yaml
 
+BASELINES = ("none", "moving_average", "learned", "leave_one_out", "self_critical")
 HYPERPARAMETERS = Path(__file__).parent / "hyperparameters" / "reinforce.yaml"
 
 
@@ -25,6 +26,8 @@ class RAMConfig:
     """Units of the glimpse vector and of the recurrent core."""
     location_mean: Literal["tanh", "linear"] = "tanh"
     """Bounded by tanh, as in most code, or linear, as in the paper."""
+    core: Literal["rnn", "lstm"] = "rnn"
+    """Rectified linear units, the paper's for still pictures, or the LSTM that it uses where things move."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,16 @@ class ReinforceConfig:
     """σ at the end; it falls geometrically, so that the mean takes over what chance has found."""
     annealing: float = 0.7
     """Share of the training over which σ falls; 0 for the final one throughout, as in the paper."""
+    baseline: Literal["none", "moving_average", "learned", "leave_one_out", "self_critical"] = "learned"
+    """What is subtracted from the return to lower the gradient's variance (see `attention_core.policy_gradient`). "leave_one_out"
+    needs samples of at least 2; "self_critical" plays one more episode of each picture, with mean locations and the likeliest
+    class."""
+    entropy_weight: float = 0.0
+    """Weight of a bonus for the entropy of the class named (pure); the locations' is fixed by σ."""
     samples: int = 1
     """M, episodes of the same picture per update, each with locations of its own."""
     batch_size: int = 256
-    """Pictures per update, over all processes; episodes per update are batch_size times samples."""
+    """Pictures per update, over all processes; each is played `samples` times."""
     location_weight: float = 1.0
     """Weight of the location head's loss beside the cross-entropy (hybrid)."""
     location_decay: float = 3.0
@@ -74,10 +83,14 @@ class ReinforceConfig:
         for name in ("deviation", "final_deviation"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, or nothing can be learned about looking; got {getattr(self, name)}")
+        if self.baseline == "leave_one_out" and self.samples < 2:
+            raise ValueError(f"baseline='leave_one_out' compares samples of one picture: it needs samples ≥ 2, got {self.samples}")
         if not 0 <= self.annealing <= 1:
             raise ValueError(f"annealing must be within 0 … 1, a share of the training; got {self.annealing}")
         for name, value, choices in (
             ("rule", self.rule, ("hybrid", "pure")),
+            ("baseline", self.baseline, BASELINES),
+            ("network.core", self.network.core, ("rnn", "lstm")),
             ("network.location_mean", self.network.location_mean, ("tanh", "linear")),
         ):
             if value not in choices:

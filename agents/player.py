@@ -44,6 +44,12 @@ class Episodes(NamedTuple):
     rewards: Tensor
     labels: Tensor
 
+    def rows(self, chosen: slice) -> Episodes:
+        """Choose some of the episodes."""
+        return Episodes(
+            self.states[:, chosen], self.locations[:, chosen], self.answers[chosen], self.rewards[:, chosen], self.labels[chosen]
+        )
+
 
 class Player(nn.Module):
     """RAM playing whole episodes; one `forward` is one batch of episodes."""

@@ -6,7 +6,8 @@ Mnih et al. 2014 (arXiv 1406.6247), section 3.1. Two rules:
   trains the location head, whose input is detached, so that no gradient of its loss reaches core or glimpse network.
 * pure: the class is an action as well, and REINFORCE trains everything, from the reward alone.
 
-In both the baseline b_t = E[R_t | h_t] is learned by squared error from the detached state.
+In both b_t = E[R_t | h_t] is learned by squared error from the detached state; it is the baseline unless another is asked for
+(`attention_core.policy_gradient` lists them).
 """
 
 from __future__ import annotations
@@ -25,16 +26,20 @@ from agents.evaluate import score
 from agents.player import Episodes, Noise, Player, make_environment, new_player
 from agents.ram import RAM
 from attention_core.policy_gradient import (
+    MovingAverage,
     baseline_loss,
     gaussian_log_probability,
     gumbel_noise,
+    leave_one_out,
     reinforce_loss,
     reward_to_go,
 )
 from attention_env.envs.glimpse import GlimpseVectorEnv
 
 
-def losses(network: RAM, episodes: Episodes, rule: str, deviation: float) -> dict[str, Tensor]:
+def losses(
+    network: RAM, episodes: Episodes, rule: str, deviation: float, baseline: Tensor | float | None = None
+) -> dict[str, Tensor]:
     """Compute the parts of the loss of a batch of episodes.
 
     Args:
@@ -42,15 +47,18 @@ def losses(network: RAM, episodes: Episodes, rule: str, deviation: float) -> dic
         episodes: what happened.
         rule: "hybrid" or "pure".
         deviation: standard deviation σ of the locations.
+        baseline: b_t, (N, B) or broadcastable to it; None for the learned one.
 
     Returns:
         "location": REINFORCE on where to look; its gradient stays in the location head (hybrid) or goes everywhere (pure).
         "answer": cross-entropy (hybrid) or REINFORCE (pure) on the class.
-        "baseline": squared error of b_t, whose gradient stays in the baseline head.
+        "baseline": squared error of the learned b_t, whose gradient stays in the baseline head.
+        "entropy": mean entropy of the class, in nats.
     """
     states = episodes.states  # (N, B, hidden)
     returns = reward_to_go(episodes.rewards)  # (N, B)
-    baseline = network.baseline(states.detach())  # (N, B)
+    learned = network.baseline(states.detach())  # (N, B)
+    advantages = (returns - (learned if baseline is None else baseline)).detach()  # (N, B)
     looking = states[:-1].detach() if rule == "hybrid" else states[:-1]
     means = network.location_mean(looking, slice(len(looking)))  # (N-1, B, 2)
     looked = gaussian_log_probability(episodes.locations, means, deviation)  # (N-1, B)
@@ -59,29 +67,35 @@ def losses(network: RAM, episodes: Episodes, rule: str, deviation: float) -> dic
         answer = F.cross_entropy(scores, episodes.labels)
     else:
         named = -F.cross_entropy(scores, episodes.answers, reduction="none")  # (B,), log π of the class named
-        answer = reinforce_loss(named[None], returns[-1:], baseline[-1:])
+        answer = reinforce_loss(named[None], advantages[-1:], 0.0)
+    logs = scores.log_softmax(-1)
     return {
-        "location": reinforce_loss(looked, returns[:-1], baseline[:-1]),
+        "location": reinforce_loss(looked, advantages[:-1], 0.0),
         "answer": answer,
-        "baseline": baseline_loss(baseline, returns),
+        "baseline": baseline_loss(learned, returns),
+        "entropy": -(logs.exp() * logs).sum(-1).mean(),
     }
 
 
 class _Loss(nn.Module):
     """Episodes and their losses as one module, since distributed training wants one forward per backward."""
 
-    def __init__(self, player: Player, config: ReinforceConfig) -> None:
+    def __init__(self, player: Player, config: ReinforceConfig, glimpses: int) -> None:
         super().__init__()
         self.player = player
         self.config = config
+        self.average = MovingAverage(glimpses) if config.baseline == "moving_average" else None
 
     def forward(
         self, environment: GlimpseVectorEnv, options: dict[str, Any], noise: Noise, deviation: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
         episodes = self.player(environment, options, noise)
-        parts = losses(self.player.network, episodes, self.config.rule, deviation)
+        episodes, baseline = self._baseline(episodes)
+        parts = losses(self.player.network, episodes, self.config.rule, deviation, baseline)
         weight = self.config.location_weight if self.config.rule == "hybrid" else 1.0
         total = parts["answer"] + weight * parts["location"] + parts["baseline"]
+        if self.config.rule == "pure":
+            total = total - self.config.entropy_weight * parts["entropy"]
         success = (episodes.answers == episodes.labels).float().mean()
         chosen = episodes.locations.clamp(-1, 1).flatten(0, 1)
         spread = chosen.std(0).mean() if len(chosen) > 1 else chosen.new_zeros(())
@@ -90,8 +104,24 @@ class _Loss(nn.Module):
             "losses/location": parts["location"],
             "losses/baseline": parts["baseline"],
             "charts/success": success,
+            "charts/entropy": parts["entropy"],
             "charts/location_spread": spread,
         }
+
+    def _baseline(self, episodes: Episodes) -> tuple[Episodes, Tensor | float | None]:
+        """Give the baseline that the settings ask for, None for the learned one, and the episodes to learn from."""
+        kind, returns = self.config.baseline, reward_to_go(episodes.rewards)
+        if kind == "none":
+            return episodes, 0.0
+        if self.average is not None:
+            return episodes, self.average(returns)
+        if kind == "leave_one_out":
+            return episodes, leave_one_out(returns, self.config.samples)
+        if kind == "self_critical":
+            # The last copy of each picture was played greedily: it is what the others are measured by.
+            sampled = episodes.labels.shape[0] * self.config.samples // (self.config.samples + 1)
+            return episodes.rows(slice(sampled)), returns[:, sampled:].repeat(1, self.config.samples)
+        return episodes, None
 
 
 class ReinforceLearner:
@@ -113,13 +143,12 @@ class ReinforceLearner:
         if config.batch_size % processes:
             raise ValueError(f"batch_size={config.batch_size} cannot be shared out evenly among {processes} processes")
         share = config.batch_size // processes
-        self.rows = slice(
-            accelerator.process_index * share * config.samples, (accelerator.process_index + 1) * share * config.samples
-        )
         self.pictures = slice(accelerator.process_index * share, (accelerator.process_index + 1) * share)
-        self.examples_per_update = config.batch_size * config.samples
-        self.environment = make_environment(config, self.device, share * config.samples, "train", training=True)
-        self.module: nn.Module = _Loss(new_player(config, self.environment), config).to(self.device)
+        self.copies = config.samples + (config.baseline == "self_critical")
+        self.examples_per_update = config.batch_size * self.copies
+        self.environment = make_environment(config, self.device, share * self.copies, "train", training=True)
+        self.glimpses = self.environment.settings.glimpses
+        self.module: nn.Module = _Loss(new_player(config, self.environment), config, self.glimpses).to(self.device)
         self.order = ShuffledIndex(len(self.environment.pictures), config.seed)
         self.chance = torch.Generator(self.device).manual_seed(config.seed + 1)
         self.updates = 0
@@ -130,18 +159,22 @@ class ReinforceLearner:
         """Play the next batch of pictures, `samples` times each."""
         deviation = deviation_at(self.config, self.updates)
         self.updates += 1
-        index = np.tile(self.order.take(self.config.batch_size)[self.pictures], self.config.samples)
-        options = {"index": index, "copies": self.config.samples}
+        index = np.tile(self.order.take(self.config.batch_size)[self.pictures], self.copies)
+        options = {"index": index, "copies": self.copies}
         result: tuple[Tensor, dict[str, Tensor]] = module(self.environment, options, self._noise(deviation), deviation)
         return result
 
     def _noise(self, deviation: float) -> Noise:
-        episodes, steps = self.examples_per_update, self.environment.settings.glimpses
-        location = torch.randn(steps - 1, episodes, 2, generator=self.chance, device=self.device) * deviation
-        answer = None
+        samples, pictures = self.config.samples, self.config.batch_size
+        location = torch.randn(self.glimpses - 1, samples, pictures, 2, generator=self.chance, device=self.device) * deviation
+        location, answer = location[:, :, self.pictures], None
         if self.config.rule == "pure":
-            answer = gumbel_noise((episodes, self.environment.pictures.classes), self.chance, self.device)[self.rows]
-        return Noise(location[:, self.rows], answer)
+            classes = self.environment.pictures.classes
+            answer = gumbel_noise((samples, pictures, classes), self.chance, self.device)[:, self.pictures]
+        if self.copies > samples:  # a greedy episode, without chance
+            location = F.pad(location, (0, 0, 0, 0, 0, 1))
+            answer = None if answer is None else F.pad(answer, (0, 0, 0, 0, 0, 1))
+        return Noise(location.flatten(1, 2), None if answer is None else answer.flatten(0, 1))
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The location head apart, which has a weight decay of its own."""

@@ -2,6 +2,14 @@
 
 ∇J ≈ (1/B) Σ_i Σ_t ∇ log π(u_t^i | s_{1:t}^i) (R_t^i − b_t): the sum is over time, the mean over the batch of episodes. It is
 the gradient of J itself, the expected return, not of its logarithm.
+
+Any b_t that does not depend on the action at t leaves the expectation as it is; a good one lowers the variance. Five are offered:
+
+* "none": 0.
+* "moving_average": the mean return of late (`MovingAverage`).
+* "learned": E[R_t | h_t], regressed on the agent's state (`baseline_loss`), Mnih et al.'s.
+* "leave_one_out": the mean return of the other samples of the same example (`leave_one_out`; Kool, van Hoof, Welling 2019).
+* "self_critical": the return of the agent's own best guess on the same example (Rennie et al. 2017, arXiv 1612.00563).
 """
 
 from __future__ import annotations
@@ -9,7 +17,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def reward_to_go(rewards: Tensor) -> Tensor:
@@ -40,6 +48,55 @@ def reinforce_loss(log_probabilities: Tensor, returns: Tensor, baseline: Tensor 
         −(1/B) Σ_i Σ_t log π(u_t^i) (R_t^i − b_t).
     """
     return -(log_probabilities * (returns - baseline).detach()).sum(0).mean()
+
+
+def leave_one_out(returns: Tensor, samples: int) -> Tensor:
+    """Average the returns of the other samples of the same example.
+
+    Args:
+        returns: (T, samples · B), row i + j·B being sample j of example i.
+        samples: M, at least 2.
+
+    Returns:
+        (T, samples · B).
+
+    Raises:
+        ValueError: if there are no others.
+    """
+    if samples < 2:
+        raise ValueError(f"leave-one-out needs at least 2 samples of each example, got {samples}")
+    apart = returns.reshape(len(returns), samples, -1)
+    others: Tensor = (apart.sum(1, keepdim=True) - apart) / (samples - 1)
+    return others.flatten(1, 2)
+
+
+class MovingAverage(nn.Module):
+    """The mean return at each step, forgetting the old exponentially.
+
+    Args:
+        steps: T.
+        decay: share of the old that one update keeps.
+    """
+
+    mean: Tensor
+    updates: Tensor
+
+    def __init__(self, steps: int, decay: float = 0.99) -> None:
+        super().__init__()
+        self.decay = decay
+        self.register_buffer("mean", torch.zeros(steps, 1))
+        self.register_buffer("updates", torch.zeros(()))
+
+    def forward(self, returns: Tensor) -> Tensor:
+        """Return the average before these returns, (T, 1), 0 at first, and take them in."""
+        before = self.mean / (1 - self.decay**self.updates).clamp(min=1 - self.decay)
+        now = returns.mean(1, keepdim=True)
+        if torch.distributed.is_initialized():
+            torch.distributed.all_reduce(now)
+            now = now / torch.distributed.get_world_size()
+        self.mean = torch.lerp(now, self.mean, self.decay)
+        self.updates = self.updates + 1
+        return before
 
 
 def baseline_loss(baseline: Tensor, returns: Tensor) -> Tensor:

@@ -5,7 +5,9 @@ Every format is a view of one and the same environment: it turns what the agent 
 | format | space | for |
 |---|---|---|
 | `"dict"` | `Dict(location=Box(-1, 1, (2,)), label=Discrete(K))` | agents that send both at every step; the native one |
+| `"grid"` | `MultiDiscrete((grid², K))` | learners of discrete actions: a cell to look at and a class, both at every step |
 | `"saccade"` | `Discrete(grid² + K)` | learners of one discrete action: a cell to look at, *or* a class, which ends it all |
+| `"box"` | `Box(-1, 1, (2 + K,))` | learners of one flat vector: a location and a score for each class, the greatest naming it |
 """
 
 from __future__ import annotations
@@ -90,6 +92,36 @@ class DictFormat:
 
 
 @dataclass(frozen=True)
+class GridFormat:
+    """A cell to look at, 0 … grid² - 1 row by row from the top left, and a class, at every step.
+
+    In relative moves the cells are displacements: the middle of the grid stays, its edges go furthest.
+    """
+
+    classes: int
+    grid: int
+
+    @property
+    def space(self) -> gym.spaces.MultiDiscrete:
+        """The action space of one environment."""
+        return gym.spaces.MultiDiscrete([self.grid**2, self.classes])
+
+    def decode(self, actions: Any, count: int) -> Decision:
+        """Read (n, 2) whole numbers, a NumPy array or a tensor."""
+        cells = self.grid**2
+        if isinstance(actions, Tensor):
+            _require_shape("action", actions, (count, 2))
+            _require_whole("action", actions)
+            cell, label = actions.long().unbind(-1)
+            valid = ((cell >= 0) & (cell < cells) & (label >= 0) & (label < self.classes)).all()
+            return Decision(_centre(cell.clamp(0, cells - 1), self.grid), label, None, valid)
+        array = np.asarray(actions)
+        _require_shape("action", array, (count, 2))
+        cell, label = _labels(array[:, 0], count, cells, "cell"), _labels(array[:, 1], count, self.classes, "label")
+        return Decision(_centre(cell, self.grid), label, None, None)
+
+
+@dataclass(frozen=True)
 class SaccadeFormat:
     """A cell to look at, 0 … grid² - 1 row by row from the top left, or grid² + the class seen, which ends the episode.
 
@@ -114,13 +146,49 @@ class SaccadeFormat:
             valid = ((actions >= 0) & (actions < cells + self.classes)).all()
         else:
             actions = _labels(actions, count, cells + self.classes, "action")
-        cell = actions.clamp(0, cells - 1)
-        row_and_column = torch.stack((cell % self.grid, cell.div(self.grid, rounding_mode="floor")), dim=-1)
-        location = (2 * row_and_column + 1) / self.grid - 1
-        return Decision(location, actions - cells, actions >= cells, valid)
+        return Decision(_centre(actions.clamp(0, cells - 1), self.grid), actions - cells, actions >= cells, valid)
 
 
-ACTION_FORMATS: dict[str, type[DictFormat] | type[SaccadeFormat]] = {"dict": DictFormat, "saccade": SaccadeFormat}
+@dataclass(frozen=True)
+class BoxFormat:
+    """One flat vector: the location, then a score for each class, of which the greatest names the class (the first, of equals).
+
+    Location and scores beyond [-1, 1] are taken: the environment clips the location, and scores are only compared.
+    """
+
+    classes: int
+    grid: int
+
+    @property
+    def space(self) -> gym.spaces.Box:
+        """The action space of one environment."""
+        return gym.spaces.Box(-1.0, 1.0, (2 + self.classes,), np.float32)
+
+    def decode(self, actions: Any, count: int) -> Decision:
+        """Read (n, 2 + K) numbers, a NumPy array or a tensor."""
+        if isinstance(actions, Tensor):
+            _require_shape("action", actions, (count, 2 + self.classes))
+            actions, valid = actions.float(), actions.isfinite().all()
+            return Decision(actions[:, :2].nan_to_num(0.0), actions[:, 2:].nan_to_num(0.0).argmax(-1), None, valid)
+        array = np.array(actions, np.float32)
+        _require_shape("action", array, (count, 2 + self.classes))
+        if not np.isfinite(array).all():
+            raise ActionError(f"actions must be finite numbers, got {array[~np.isfinite(array).all(axis=1)][0]}")
+        return Decision(torch.from_numpy(array[:, :2]), torch.from_numpy(array[:, 2:].argmax(axis=1)), None, None)
+
+
+ACTION_FORMATS: dict[str, type[DictFormat] | type[GridFormat] | type[SaccadeFormat] | type[BoxFormat]] = {
+    "dict": DictFormat,
+    "grid": GridFormat,
+    "saccade": SaccadeFormat,
+    "box": BoxFormat,
+}
+
+
+def _centre(cell: Tensor, grid: int) -> Tensor:
+    """Give the centres of cells, (n,) to (n, 2)."""
+    column_and_row = torch.stack((cell % grid, cell.div(grid, rounding_mode="floor")), dim=-1)
+    return (2 * column_and_row + 1) / grid - 1
 
 
 def _labels(values: Any, count: int, limit: int, name: str) -> Tensor:

@@ -24,7 +24,7 @@ class GlimpseOptions:
     All but `source` given as arrays can be written as JSON.
 
     Attributes:
-        source: name of a picture source ("digits", "mnist", "fashion_mnist"), or (images, labels) arrays.
+        source: name of a picture source ("digits", "mnist", "fashion_mnist", "circle_square"), or (images, labels) arrays.
         split: "train", "validation" or "test" pictures of a named source.
         glimpses: N, glimpses in an episode: the one that `reset` shows and N - 1 looks; action N carries the class.
         glimpse_size: side g of the retina's patches, in pixels.
@@ -35,8 +35,8 @@ class GlimpseOptions:
         move_scale: how far a relative move of 1 goes, in units of half the picture.
         start: where the first glimpse is taken: "center", "random" (uniform over [-1, 1]²), or a pair [x, y].
         reward: "sparse": 1 at the end if the class is right; "dense": 1/N at each step whose label is right.
-        action_format: how actions are written: "dict" or "saccade" (see `attention_env.actions`).
-        grid: the "saccade" format's locations are the centres of grid × grid cells.
+        action_format: how actions are written: "dict", "grid", "saccade" or "box" (see `attention_env.actions`).
+        grid: the locations of the "grid" and "saccade" formats are the centres of grid × grid cells.
         distortion: random distortion of each picture at every reset, for training: keyword arguments of
             `attention_env.distortion.Distortion`; absent by default.
         scene: the pictures are laid on a larger canvas, perhaps among pieces of others: keyword arguments of
@@ -94,7 +94,7 @@ class GlimpseOptions:
         if self.output == "numpy" and self.device != "cpu":
             raise ValueError(f"device={self.device!r} needs output='torch': NumPy arrays live on the CPU")
         if self.reward == "dense" and self.action_format == "saccade":
-            raise ValueError("reward='dense' needs a label in every action: use action_format='dict', or reward='sparse'")
+            raise ValueError("reward='dense' needs a label in every action: use another action_format, or reward='sparse'")
         object.__setattr__(self, "autoreset_mode", AutoresetMode(self.autoreset_mode))
 
     @classmethod

@@ -6,7 +6,7 @@ DEFAULTS = {"source": "mnist", "glimpses": 8, "glimpse_size": 12, "scales": 4, "
 
 
 class ClutteredMNIST100VectorEnv(GlimpseVectorEnv):
-    """Many `attention_env/ClutteredMNIST100-v0` in one; `ClutteredMNIST100Env` describes the task, `GlimpseVectorEnv` the arrays."""
+    """Many `attention_env/ClutteredMNIST100-v0` in one; `ClutteredMNIST100Env` describes the task."""
 
     defaults = DEFAULTS
 

@@ -201,7 +201,7 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
         self._rows = torch.arange(count, device=self.device)
         self._shown, self._labels = self._draw(count, index, copies)
         self._location = self._first_location(count) if location is None else location
-        in_step = self.settings.action_format == "dict"
+        in_step = self.settings.action_format != "saccade"
         self._turn = 0 if in_step else torch.zeros(count, dtype=torch.int64, device=self.device)
         self._ended = False if in_step else torch.zeros(count, dtype=torch.bool, device=self.device)
         if self.render_mode is not None:
@@ -444,6 +444,8 @@ class GlimpseEnv(EzPickle, gym.Env[Any, Any]):
     look next: (-1, -1) is the top-left corner, (0, 0) the centre, (1, 1) the bottom-right corner; beyond [-1, 1] it is
     clipped. With `moves="relative"` it is added, times `move_scale`, to the present location. `label` is the class.
 
+    `action_format="grid"`: `MultiDiscrete((grid², K))`, a cell to look at and a class. `action_format="box"`:
+    `Box(-1, 1, (2 + K,))`, a location and a score for each class, of which the greatest names it.
     `action_format="saccade"`: `Discrete(grid² + K)`. The first grid² actions look at the centre of a cell, row by row from
     the top left; the others name a class, which ends the episode.
 
@@ -453,7 +455,7 @@ class GlimpseEnv(EzPickle, gym.Env[Any, Any]):
 
     ## Rewards
     `reward="sparse"`: 1 at the end if the class named there is right, else 0. `reward="dense"`: 1/N at each step whose
-    label is right ("dict" only).
+    label is right (not in "saccade").
 
     ## Starting state
     A picture drawn uniformly from the split, looked at its centre (`start="random"`: anywhere; `start=[x, y]`: there).

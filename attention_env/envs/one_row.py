@@ -23,7 +23,7 @@ Step = tuple[dict[str, Any], float, bool, bool, dict[str, Any]]
 def is_plain(settings: GlimpseOptions) -> bool:
     """Tell whether `OneRow` can play an environment of these settings."""
     plain_retina = settings.scales == 1 and settings.interpolation == "nearest"
-    return plain_retina and settings.action_format == "dict" and settings.render_mode is None
+    return plain_retina and settings.action_format != "saccade" and settings.render_mode is None
 
 
 class OneRow:

@@ -79,6 +79,23 @@ def test_heads_are_those_of_the_formula_at_any_number_of_axes(network: RAM) -> N
     np.testing.assert_allclose(network.baseline(given).detach().numpy(), baseline, rtol=1e-12)
 
 
+def test_an_lstm_keeps_its_cell_behind_what_the_heads_see() -> None:
+    torch.manual_seed(0)
+    network = RAM((6, 4, 4), 3, 5, RAMConfig(glimpse_width=7, location_width=5, hidden=9, core="lstm"))
+    assert network.lstm is not None
+    glimpse, location = torch.rand(2, 6, 4, 4), torch.rand(2, 2)
+    first = network(glimpse, location)
+    second = network(glimpse, location, first)
+    assert second.shape == (2, 18)
+    what, where = network.what(glimpse.flatten(1)).relu(), network.where(location).relu()
+    seen = (network.what_to_glimpse(what) + network.where_to_glimpse(where)).relu()
+    output, cell = network.lstm(seen, network.lstm(seen))
+    torch.testing.assert_close(second, torch.cat((output, cell), dim=1))
+    torch.testing.assert_close(network.class_scores(second), network.class_head(output))
+    torch.testing.assert_close(network.baseline(second), network.baseline_head(output)[:, 0])
+    torch.testing.assert_close(network.location_mean(second, 1), (network.location_head(output) + network.scan[1]).tanh())
+
+
 def test_the_scan_stays_at_its_last_place_in_a_longer_episode(network: RAM) -> None:
     state = torch.rand(3, 9, dtype=torch.float64)
     assert torch.equal(network.location_mean(state, 9), network.location_mean(state, 3))

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from small_agent import draw_noise, play
 from torch import nn
 
-from agents.config import ReinforceConfig, deviation_at
+from agents.config import BASELINES, ReinforceConfig, deviation_at
 from agents.player import Episodes, Noise, Player
 from agents.ram import RAM
 from agents.reinforce import ReinforceLearner, ShuffledIndex, losses
@@ -169,7 +169,7 @@ class Recorder(nn.Module):
         return torch.zeros(()), {}
 
 
-def test_samples_repeat_each_picture_one_beside_the_other_with_chance_of_their_own(ruled: ReinforceConfig) -> None:
+def test_samples_repeat_the_pictures_as_a_whole_with_chance_of_their_own(ruled: ReinforceConfig) -> None:
     config = dataclasses.replace(ruled, batch_size=5, samples=3)
     learner = ReinforceLearner(config, Accelerator())
     recorder = Recorder()
@@ -178,13 +178,67 @@ def test_samples_repeat_each_picture_one_beside_the_other_with_chance_of_their_o
     order = ShuffledIndex(learner.order.count, config.seed)
     for environment, options, noise, _ in recorder.calls:
         pictures = order.take(5)
-        assert np.array_equal(options["index"], [picture for picture in pictures for _ in range(3)])
+        assert np.array_equal(options["index"], [*pictures, *pictures, *pictures])
+        assert options["copies"] == 3
         assert environment.num_envs == 15
         assert noise.location.shape == (5, 15, 2)
         assert len(noise.location.flatten().unique()) == 150
         assert (noise.answer is None) == (config.rule == "hybrid")
     first, second = (noise for _, _, noise, _ in recorder.calls)
     assert not torch.equal(first.location, second.location)
+
+
+def test_self_critical_plays_a_greedy_episode_of_each_picture_and_learns_from_the_others(ruled: ReinforceConfig) -> None:
+    config = dataclasses.replace(ruled, batch_size=40, samples=2, baseline="self_critical")
+    learner = ReinforceLearner(config, Accelerator())
+    recorder = Recorder()
+    learner.loss(recorder)
+    environment, options, noise, _ = recorder.calls[0]
+    assert environment.num_envs == learner.examples_per_update == 120
+    assert (noise.location[:, 80:] == 0).all()
+    assert len(noise.location[:, :80].unique()) == 5 * 80 * 2
+    assert isinstance(learner.module, nn.Module)
+    player = learner.module.player
+    whole = player(environment, options, noise)
+    greedy = player(environment, options, None)
+    assert torch.equal(whole.rewards[:, 80:], greedy.rewards[:, 80:])
+    learned_from, baseline = learner.module._baseline(whole)
+    assert len(learned_from.labels) == 80
+    assert torch.equal(baseline[0], whole.rewards[-1, 80:].repeat(2))
+
+
+@pytest.mark.parametrize("baseline", BASELINES)
+def test_every_baseline_gives_the_same_gradient_on_average(config: ReinforceConfig, baseline: str) -> None:
+    """Of pure REINFORCE with one glimpse, where the only action is the class and the expectation is a sum."""
+    config = dataclasses.replace(
+        config, rule="pure", env_kwargs={"glimpses": 1}, batch_size=4, samples=2000, baseline=baseline, deviation=0.1
+    )
+    learner = ReinforceLearner(config, Accelerator())
+    assert isinstance(learner.module, nn.Module)
+    network, bias = learner.module.player.network, learner.module.player.network.class_head.bias
+    learner.loss(learner.module)  # gives the moving average something to start from
+    total, _ = learner.loss(learner.module)
+    (estimate,) = torch.autograd.grad(total, bias)
+    index = ShuffledIndex(learner.order.count, config.seed)
+    index.take(4)
+    episodes = play(learner.module.player, config, index.take(4), None)
+    right = network.class_scores(episodes.states[-1]).softmax(-1)[torch.arange(4), episodes.labels].mean()
+    (exact,) = torch.autograd.grad(right, bias)
+    torch.testing.assert_close(estimate, -exact, rtol=0, atol=0.02)
+
+
+def test_entropy_is_that_of_the_class_and_a_bonus_for_it_draws_the_classes_together(
+    player: Player, config: ReinforceConfig
+) -> None:
+    episodes = some_episodes(player, config)
+    probabilities = player.network.class_scores(episodes.states[-1]).softmax(-1).detach()
+    found = losses(player.network, episodes, "pure", config.deviation)["entropy"]
+    expected = np.mean([-sum(p * np.log(p) for p in row) for row in probabilities.double().numpy()])
+    assert found.item() == pytest.approx(expected, rel=1e-4)
+    pure = dataclasses.replace(config, rule="pure", batch_size=64)
+    plain, with_bonus = (ReinforceLearner(dataclasses.replace(pure, entropy_weight=weight), Accelerator()) for weight in (0.0, 0.5))
+    (loss, metrics), (lower, _) = plain.loss(plain.module), with_bonus.loss(with_bonus.module)
+    torch.testing.assert_close(loss - lower, 0.5 * metrics["charts/entropy"])
 
 
 def test_deviation_of_the_chance_is_the_one_told_to_the_loss_and_falls(config: ReinforceConfig) -> None:

@@ -107,15 +107,27 @@ def test_configuration_without_an_environment_is_refused(run: Path) -> None:
         load(str(run), CPU)
 
 
-@pytest.mark.parametrize("location_mean", ["tanh", "linear"])
 @pytest.mark.parametrize("rule", ["hybrid", "pure"])
-def test_every_rule_and_mean_trains(config: ReinforceConfig, tmp_path: Path, rule: str, location_mean: str) -> None:
+@pytest.mark.parametrize(
+    ("baseline", "location_mean", "core"),
+    [
+        ("none", "linear", "rnn"),
+        ("moving_average", "tanh", "lstm"),
+        ("learned", "tanh", "rnn"),
+        ("leave_one_out", "linear", "lstm"),
+        ("self_critical", "tanh", "rnn"),
+    ],
+)
+def test_every_rule_baseline_and_network_trains(
+    config: ReinforceConfig, tmp_path: Path, rule: str, baseline: str, location_mean: str, core: str
+) -> None:
     config = dataclasses.replace(
         config,
         rule=rule,
+        baseline=baseline,
         samples=2,
         env_kwargs={"reward": "dense"},
-        network=RAMConfig(5, 6, 7, location_mean),
+        network=RAMConfig(5, 6, 7, location_mean, core),
     )
     folder = train(config, tmp_path)
     rows = list(folder.rows())

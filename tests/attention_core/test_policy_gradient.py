@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from attention_core.policy_gradient import (
+    MovingAverage,
     baseline_loss,
     gaussian_log_probability,
     gumbel_noise,
+    leave_one_out,
     reinforce_loss,
     reward_to_go,
     sample_categorical,
@@ -134,6 +136,23 @@ def test_returns_and_baseline_are_constants_of_the_estimate() -> None:
     assert logs.grad is not None
     assert returns.grad is None
     assert baseline.grad is None
+
+
+def test_leave_one_out_is_the_mean_of_the_other_samples() -> None:
+    returns = torch.tensor([[1.0, 10.0, 2.0, 20.0, 6.0, 60.0]])  # two examples, three samples of each
+    assert leave_one_out(returns, 3).tolist() == [[4.0, 40.0, 3.5, 35.0, 1.5, 15.0]]
+    with pytest.raises(ValueError, match="at least 2 samples of each example, got 1"):
+        leave_one_out(returns, 1)
+
+
+def test_moving_average_is_that_of_the_returns_before() -> None:
+    average = MovingAverage(2, decay=0.5)
+    batches = [torch.tensor([[1.0, 3.0], [10.0, 30.0]]), torch.tensor([[4.0, 4.0], [40.0, 40.0]]), torch.zeros(2, 2)]
+    given = [average(batch)[:, 0].tolist() for batch in batches]
+    assert given[0] == [0.0, 0.0]
+    assert given[1] == [2.0, 20.0]
+    # Weights 1/4 and 1/2 of what they sum to.
+    assert given[2] == pytest.approx([(0.25 * 2 + 0.5 * 4) / 0.75, (0.25 * 20 + 0.5 * 40) / 0.75])
 
 
 def test_baseline_loss_is_least_at_the_mean_return_and_leaves_the_returns_alone() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from gymnasium.vector.utils import batch_space
 
-from attention_env.actions import ACTION_FORMATS, ActionError, DictFormat, SaccadeFormat
+from attention_env.actions import ACTION_FORMATS, ActionError, BoxFormat, DictFormat, GridFormat, SaccadeFormat
 
 NAN, INF = float("nan"), float("inf")
 
@@ -44,6 +44,53 @@ def test_saccades_beyond_the_cells_name_the_classes() -> None:
     assert decision.answers is not None
     assert decision.answers.tolist() == [True, True, False]
     assert decision.label[:2].tolist() == [0, 3]
+    assert decision.location.isfinite().all()
+
+
+def test_grid_actions_are_a_cell_as_in_saccades_and_a_class() -> None:
+    cells = np.arange(9)
+    decision = GridFormat(4, 3).decode(np.stack((cells, cells % 4), axis=1), 9)
+    assert torch.equal(decision.location, SaccadeFormat(4, 3).decode(cells, 9).location)
+    assert decision.label.tolist() == (cells % 4).tolist()
+    assert decision.answers is None
+
+
+def test_box_actions_are_a_location_and_the_class_of_the_greatest_score() -> None:
+    actions = np.array([[0.5, -0.25, 0.1, 0.9, -1.0], [2.0, 0.0, 0.3, 0.3, 0.2]])
+    decision = BoxFormat(3, 7).decode(actions, 2)
+    assert decision.location.tolist() == [[0.5, -0.25], [2.0, 0.0]]
+    assert decision.label.tolist() == [1, 0]
+    assert decision.answers is None
+
+
+@pytest.mark.parametrize(
+    ("action_format", "actions", "message"),
+    [
+        (GridFormat(4, 3), np.array([[9, 0], [0, 0]]), r"cell 9 is outside the space: it must be in 0 … 8"),
+        (GridFormat(4, 3), np.array([[0, 0], [0, 4]]), r"label 4 is outside the space: it must be in 0 … 3"),
+        (GridFormat(4, 3), np.zeros((2, 2)), r"cell must be a whole number, got float64"),
+        (GridFormat(4, 3), np.zeros(2, int), r"action must be of shape \(2, 2\), got \(2,\)"),
+        (BoxFormat(4, 3), np.zeros((2, 5)), r"action must be of shape \(2, 6\), got \(2, 5\)"),
+        (BoxFormat(4, 3), np.array([[0.0] * 6, [0.0] * 5 + [NAN]]), r"actions must be finite numbers, got \[ ?0"),
+    ],
+)
+def test_wrong_grid_and_box_actions_are_refused_at_once(action_format: GridFormat | BoxFormat, actions: Any, message: str) -> None:
+    with pytest.raises(ActionError, match=message):
+        action_format.decode(actions, 2)
+
+
+@pytest.mark.parametrize(
+    ("action_format", "actions"),
+    [
+        (GridFormat(4, 3), torch.tensor([[9, 0], [0, 0]])),
+        (GridFormat(4, 3), torch.tensor([[0, 0], [0, -1]])),
+        (BoxFormat(4, 3), torch.tensor([[0.0] * 6, [INF] + [0.0] * 5])),
+    ],
+)
+def test_wrong_values_of_grid_and_box_tensors_raise_a_flag(action_format: GridFormat | BoxFormat, actions: torch.Tensor) -> None:
+    decision = action_format.decode(actions, 2)
+    assert decision.valid is not None
+    assert decision.valid.item() is False
     assert decision.location.isfinite().all()
 
 

@@ -380,7 +380,12 @@ def test_a_mask_resets_its_rows_only_and_takes_their_options_only(action_format:
         3, source=arrays, action_format=action_format, grid=3, glimpses=4, glimpse_size=8, autoreset_mode="Disabled"
     )
     env.reset(options={"index": np.array([0, 1, 2])})
-    looks = np.array([5, 5, 5]) if action_format == "saccade" else dict_actions([0] * 3, [[2 / 3, 0.0]] * 3)
+    looks = {
+        "dict": dict_actions([0] * 3, [[2 / 3, 0.0]] * 3),
+        "grid": np.array([[5, 0]] * 3),
+        "saccade": np.array([5, 5, 5]),
+        "box": np.array([[2 / 3, 0, 1, 0, 0]] * 3),
+    }[action_format]
     before, *_ = env.step(looks)
     options = {
         "reset_mask": np.array([False, True, False]),
@@ -522,7 +527,10 @@ WRONG_TENSORS: list[tuple[str, Any]] = [
     ("dict", {"location": torch.tensor([[0.0, float("inf")], [0.0, 0.0]]), "label": torch.tensor([0, 0])}),
     ("dict", {"location": torch.zeros(2, 2), "label": torch.tensor([0, 3])}),
     ("dict", {"location": torch.zeros(2, 2), "label": torch.tensor([-1, 0])}),
+    ("grid", torch.tensor([[0, 0], [49, 0]])),
+    ("grid", torch.tensor([[0, 0], [0, 3]])),
     ("saccade", torch.tensor([-1, 0])),
+    ("box", torch.tensor([[0.0, 0, 0, 0, 0], [0, 0, 0, 0, float("nan")]])),
 ]
 
 
