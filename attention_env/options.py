@@ -85,11 +85,11 @@ class GlimpseOptions:
         for name in ("glimpses", "glimpse_size", "scales", "grid"):
             if not isinstance(value := getattr(self, name), int) or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
-        if not (_is_number(self.move_scale) and 0 < self.move_scale < math.inf):
+        if not (is_number(self.move_scale) and 0 < self.move_scale < math.inf):
             raise ValueError(f"move_scale must be a finite number above 0, got {self.move_scale!r}")
         if isinstance(self.start, str):
             _choose("start", self.start, STARTS)
-        elif np.shape(self.start) != (2,) or not all(_is_number(number) and -1 <= number <= 1 for number in self.start):
+        elif np.shape(self.start) != (2,) or not all(is_number(number) and -1 <= number <= 1 for number in self.start):
             raise ValueError(f"start must be one of {', '.join(STARTS)}, or [x, y] with both within [-1, 1], got {self.start!r}")
         if self.output == "numpy" and self.device != "cpu":
             raise ValueError(f"device={self.device!r} needs output='torch': NumPy arrays live on the CPU")
@@ -111,7 +111,8 @@ class GlimpseOptions:
         return cls(**{**defaults, **given})
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Tell whether a setting is a number, which a truth value is not."""
     return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 

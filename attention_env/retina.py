@@ -34,8 +34,8 @@ class Prepared(NamedTuple):
         pixels: (B, C, H + 2·border + 1, W + 2·border + 1), the pictures with zeros around; bytes or float32 in [0, 1].
         lines: a view of `pixels` in which row i is the line of a patch that starts at the i-th of all pixels, so that copying
             whole lines makes a patch.
-        sums: (B, C, H + 1, W + 1), element (y, x) being the sum of all pixels above and left of it: int32 of bytes, float64 of
-            floating point; None if the retina has one scale.
+        sums: (B, C, H + 1, W + 1), element (y, x) being the sum of all pixels above and left of it: whole numbers of bytes,
+            float64 of floating point; None if the retina has one scale.
     """
 
     pixels: Tensor
@@ -99,7 +99,8 @@ class Retina:
         whole = images.dtype == torch.uint8
         sums = None
         if self.scales > 1:
-            kind = torch.int32 if whole else torch.float64
+            fits = 255 * images.shape[-2] * images.shape[-1] < 2**31
+            kind = (torch.int32 if fits else torch.int64) if whole else torch.float64
             sums = F.pad(images.cumsum(-1, dtype=kind).cumsum_(-2), (1, 0, 1, 0))
         if whole and few:
             images = images / 255

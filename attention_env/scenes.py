@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from attention_env.options import is_number
 from attention_env.sources import Pictures, SourceError, load_pictures
 
 # Turns and factors are drawn among so many steps, so that whole numbers are all that is ever drawn.
@@ -91,15 +92,16 @@ class Scene:
     def __post_init__(self) -> None:
         """Check the numbers."""
         for name, least in (("canvas", 1), ("pieces", 0), ("piece_size", 1)):
-            if not isinstance(value := getattr(self, name), int) or value < least:
+            if not isinstance(value := getattr(self, name), int) or isinstance(value, bool) or value < least:
                 raise ValueError(f"scene {name} must be a whole number of at least {least}, got {value!r}")
-        if self.piece_size > self.canvas:
+        if self.pieces and self.piece_size > self.canvas:
             raise ValueError(f"scene piece_size {self.piece_size} does not fit into a canvas of {self.canvas}")
-        if not 0 <= self.rotation < math.inf:
+        if not is_number(self.rotation) or not 0 <= self.rotation < math.inf:
             raise ValueError(f"scene rotation must be a finite number of at least 0, got {self.rotation!r}")
-        if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] < math.inf:
+        factors = tuple(self.scale) if isinstance(self.scale, Sequence) else ()
+        if len(factors) != 2 or not all(map(is_number, factors)) or not 0 < factors[0] <= factors[1] < math.inf:
             raise ValueError(f"scene scale must be two factors above 0, the lesser first, got {self.scale!r}")
-        object.__setattr__(self, "scale", tuple(self.scale))
+        object.__setattr__(self, "scale", factors)
 
     @property
     def reshapes(self) -> bool:
@@ -169,7 +171,8 @@ class Scene:
         batch, channels, height, width = shown.shape
         rows = torch.arange(batch, device=shown.device)
         canvas = torch.zeros(batch, channels, self.canvas, self.canvas, dtype=torch.uint8, device=shown.device)
-        cuts, lay = windows(images, self.piece_size, self.piece_size), windows(canvas, self.piece_size, self.piece_size)
+        if self.pieces:
+            cuts, lay = windows(images, self.piece_size, self.piece_size), windows(canvas, self.piece_size, self.piece_size)
         for piece in range(self.pieces):
             patch = cuts[plan.others[:, piece], plan.cut_y[:, piece], plan.cut_x[:, piece]]
             at = rows, plan.laid_y[:, piece], plan.laid_x[:, piece]

@@ -8,6 +8,7 @@ shares the arrays. Three splits, so that nothing need ever be chosen on test pic
 | `digits` | 1 257 | 180 | 360 | 8×8, scikit-learn's copy of the UCI handwritten digits; stratified, fixed |
 | `mnist` | 55 000 | 5 000 | 10 000 | 28×28; validation is the end of the official training file |
 | `fashion_mnist` | 55 000 | 5 000 | 10 000 | 28×28; likewise |
+| `circle_square` | 1 094 | 158 | 316 | 28×28, drawn by `attention_env.shapes`; each split has positions of its own, fixed |
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attention_core import data_files
+from attention_env.shapes import POSITIONS, draw_shapes
 
 SPLITS = ("train", "validation", "test")
 VALIDATION_PICTURES = 5_000
@@ -95,7 +97,7 @@ def load_pictures(source: str | tuple[Any, Any], split: str = "train") -> Pictur
 @cache
 def _load_named(source: str, split: str) -> Pictures:
     images, labels = SOURCES[source](split)
-    return Pictures(images, labels, classes=10, name=f"{source}/{split}")
+    return Pictures(images, labels, classes=int(labels.max()) + 1, name=f"{source}/{split}")
 
 
 def _own_arrays(source: Any) -> Pictures:
@@ -147,6 +149,11 @@ def _fashion_mnist(split: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     return _idx_pair("fashion_mnist", split)
 
 
+def _circle_square(split: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    # Positions are dealt out, not pictures: both shapes at a position share a split, so where a shape is says nothing of which.
+    return draw_shapes(_stratified(np.zeros(POSITIONS, np.int64))[split])
+
+
 def _idx_pair(data_set: str, split: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     prefix = "t10k" if split == "test" else "train"
     images = _read_idx(f"{data_set}/{prefix}-images-idx3-ubyte.gz")[:, None]
@@ -170,4 +177,5 @@ SOURCES: dict[str, Callable[[str], tuple[NDArray[np.uint8], NDArray[np.int64]]]]
     "digits": _digits,
     "mnist": _mnist,
     "fashion_mnist": _fashion_mnist,
+    "circle_square": _circle_square,
 }

@@ -41,8 +41,8 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
         "index": (n,) whole numbers, which pictures to show (otherwise they are drawn uniformly, with repetition);
         "location": (n, 2) within [-1, 1], where each episode starts;
         "reset_mask": (n,) bool, which rows to reset; "index" and "location" still have n rows, of which those are used;
-        "copies": m, a divisor of n: row i shows what row i modulo n/m shows, distorted and composed alike ("index" then repeats
-            itself in the same way); not together with "reset_mask".
+        "copies": m, a divisor of n: row i shows what row i modulo n/m shows, distorted and composed alike (of "index" the
+            first n/m count); not together with "reset_mask".
 
     Information: at the end of an episode `infos` holds "label" (the true class) and "is_success", with Gymnasium's masks
     "_label" and "_is_success"; under `autoreset_mode="SameStep"` they are in "final_info", beside "final_obs".
@@ -281,9 +281,10 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
 
     def moved(self, present: Tensor, location: Tensor) -> Tensor:
         """Tell where an action's location leads to from the present one; both and the result are (n, 2)."""
+        location = location.clamp(-1.0, 1.0)
         if self.settings.moves == "relative":
-            location = torch.add(present, location, alpha=self.settings.move_scale)
-        return location.clamp(-1.0, 1.0)
+            location = torch.add(present, location, alpha=self.settings.move_scale).clamp_(-1.0, 1.0)
+        return location
 
     def _restart_or_advance(self, restarting: bool | Tensor, decision: Decision) -> tuple[float | Tensor, bool | Tensor]:
         """NEXT_STEP: rows whose episode ended in the step before start anew, their action ignored; the others go on."""
@@ -391,7 +392,13 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
         if location is not None and not bool((location.abs() <= 1).all()):
             raise ValueError("location must be finite and within [-1, 1]")
         copies = options.get("copies", 1)
-        if not isinstance(copies, int) or copies < 1 or self.num_envs % copies or (copies > 1 and mask is not None):
+        if (
+            not isinstance(copies, int)
+            or isinstance(copies, bool)
+            or copies < 1
+            or self.num_envs % copies
+            or (copies > 1 and mask is not None)
+        ):
             raise ValueError(f"copies must divide the {self.num_envs} rows, and all rows be reset, got {copies!r}")
         return mask, index, location, copies
 
@@ -442,7 +449,7 @@ class GlimpseEnv(EzPickle, gym.Env[Any, Any]):
     ## Action space
     `action_format="dict"` (default): `Dict(location=Box(-1, 1, (2,)), label=Discrete(K))`. `location` is (x, y), where to
     look next: (-1, -1) is the top-left corner, (0, 0) the centre, (1, 1) the bottom-right corner; beyond [-1, 1] it is
-    clipped. With `moves="relative"` it is added, times `move_scale`, to the present location. `label` is the class.
+    clipped. With `moves="relative"` it is then added, times `move_scale`, to the present location. `label` is the class.
 
     `action_format="grid"`: `MultiDiscrete((grid², K))`, a cell to look at and a class. `action_format="box"`:
     `Box(-1, 1, (2 + K,))`, a location and a score for each class, of which the greatest names it.

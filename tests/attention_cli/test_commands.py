@@ -210,7 +210,7 @@ def test_command_line_overrides_the_published_settings_and_keeps_the_rest(
     assert config["training"]["learning_rate"] == 0.007
     assert config["training"]["updates"] == 4
     assert config["training"]["clip"] == published.training.clip
-    assert config["network"] == {"glimpse_width": 8, "location_width": 9, "hidden": 10, "location_mean": "tanh"}
+    assert config["network"] == {"glimpse_width": 8, "location_width": 9, "hidden": 10, "location_mean": "tanh", "core": "rnn"}
     assert config["env_kwargs"] == {"glimpses": 3, "start": [0.5, -0.5]}
     assert config["training_kwargs"] == {**published.training_kwargs, "move_scale": 0.5}
 

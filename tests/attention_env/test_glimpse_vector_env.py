@@ -110,7 +110,8 @@ def assert_alike(ours: Any, theirs: Any) -> None:
 def test_what_comes_back_belongs_to_the_spaces_and_keeps_the_autoreset_contract(
     environment_id: str, action_format: str, mode: AutoresetMode
 ) -> None:
-    env = gym.make_vec(environment_id, num_envs=ROWS, action_format=action_format, autoreset_mode=mode.value, glimpses=3, scales=2)
+    settings = {"action_format": action_format, "autoreset_mode": mode.value, "start": "center", "glimpses": 3, "scales": 2}
+    env = gym.make_vec(environment_id, num_envs=ROWS, **settings)
     assert env.metadata["autoreset_mode"] is mode
     assert env.action_space == gym.vector.utils.batch_space(env.single_action_space, ROWS)
     assert env.observation_space == gym.vector.utils.batch_space(env.single_observation_space, ROWS)

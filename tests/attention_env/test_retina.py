@@ -266,3 +266,93 @@ def test_a_retina_without_pixels_or_scales_is_refused(size: int, scales: int) ->
 def test_an_unknown_interpolation_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown interpolation 'cubic': choose one of nearest, bilinear"):
         Retina(4, 1, "cubic")
+
+
+# Large sums -------------------------------------------------------------------------------------------------------------
+
+
+def bright_picture(height: int, width: int, least: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(height).integers(least, 256, (height, width), dtype=np.uint8)
+
+
+def means_of_blocks(image: NDArray[np.uint8], location: tuple[float, float], size: int, scale: int) -> Loop:
+    """Average the bytes of each block of one scale, nearest pixels, in whole numbers as long as can be; (size, size)."""
+    height, width = image.shape
+    block = 2**scale
+    left = int(np.floor((location[0] + 1) / 2 * width - size * block / 2 + 0.5))
+    top = int(np.floor((location[1] + 1) / 2 * height - size * block / 2 + 0.5))
+    means = np.zeros((size, size))
+    for row, column in itertools.product(range(size), repeat=2):
+        y, x = top + row * block, left + column * block
+        inside = image[max(y, 0) : max(y + block, 0), max(x, 0) : max(x + block, 0)]
+        means[row, column] = int(inside.sum(dtype=np.int64)) / (255 * block**2)
+    return means
+
+
+@pytest.mark.parametrize(("size", "scales"), [(1, 7), (2, 6), (3, 5)])
+@pytest.mark.parametrize(("channels", "height", "width"), [(1, 9, 13), (3, 12, 7)])
+def test_scales_far_larger_than_the_picture_equal_the_loop_exactly(
+    size: int, scales: int, channels: int, height: int, width: int
+) -> None:
+    locations = SPECIAL[[0, 7, 12, 23]]
+    images = random_pictures(len(locations), channels, height, width)
+    seen = glimpse(torch.from_numpy(images), locations, size, scales)
+    # The loop over bytes adds whole numbers and divides them by powers of two, so that only the last step rounds.
+    assert torch.equal(seen, loop_over_batch(images.astype(np.float64), locations, size, scales, "nearest") / 255)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+@pytest.mark.parametrize("scales", [1, 2, 5])
+def test_few_and_many_pictures_are_seen_alike(scales: int, interpolation: str, dtype: torch.dtype) -> None:
+    images = torch.from_numpy(random_pictures(4, 3, 11, 8)).to(dtype)
+    images = images if dtype == torch.uint8 else images / 255
+    before = images.clone()
+    retina = Retina(3, scales, interpolation)
+    few, many = retina.prepare(images, few=True), retina.prepare(images, few=False)
+    assert few.pixels.dtype == torch.float32
+    assert many.pixels.dtype == (torch.uint8 if dtype == torch.uint8 else torch.float32)
+    locations = torch.cat((SPECIAL, torch.rand(200, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1))
+    rows = torch.arange(len(locations)) % 4
+    seen = retina.look(few, locations, rows)
+    assert seen.dtype == torch.float32
+    assert torch.equal(seen, retina.look(many, locations, rows))
+    assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize("few", [False, True])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+@pytest.mark.parametrize(("height", "width", "least"), [(300, 300, 255), (299, 301, 255), (300, 300, 200), (301, 287, 0)])
+def test_sums_of_a_large_bright_picture_neither_overflow_nor_lose_precision(
+    height: int, width: int, least: int, dtype: torch.dtype, few: bool
+) -> None:
+    image = bright_picture(height, width, least)
+    pictures = torch.from_numpy(image)[None]
+    retina = Retina(4, 10)
+    prepared = retina.prepare(pictures if dtype == torch.uint8 else pictures.to(dtype) / 255, few=few)
+    # At the bottom right the smallest differences are taken of the largest sums.
+    places = [(0.0, 0.0), (1.0, 1.0), (0.96875, 0.96875), (0.5, -0.75), (-1.0, 1.0)]
+    seen = retina.look(prepared, torch.tensor(places), torch.zeros(len(places), dtype=torch.int64))
+    expected = torch.from_numpy(np.stack([[means_of_blocks(image, place, 4, scale) for scale in range(10)] for place in places]))
+    assert seen.max() <= 1
+    if dtype == torch.uint8:
+        torch.testing.assert_close(seen.double(), expected, rtol=2**-23, atol=0)  # to the last bit of a float32
+        torch.testing.assert_close(seen[:, :5], expected[:, :5].float(), rtol=0, atol=0)
+    else:
+        torch.testing.assert_close(seen.double(), expected, rtol=2e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
+def test_one_block_over_a_whole_white_picture_is_the_share_of_its_area(dtype: torch.dtype) -> None:
+    white = torch.full((1, 300, 300), 255 if dtype == torch.uint8 else 1, dtype=dtype)
+    seen = glimpse(white, torch.zeros(1, 2), 1, 12).flatten().tolist()
+    assert seen == [min(300 / 2**scale, 1.0) ** 2 for scale in range(12)]
+
+
+def test_a_dark_pixel_in_the_last_corner_of_a_white_picture_is_seen() -> None:
+    image = np.full((1, 300, 300), 255, np.uint8)
+    image[0, -1, -1] = 254
+    # Two pixels from the corner: the coarse patch, 2 × 2 blocks of 2 × 2 pixels, ends exactly there.
+    seen = glimpse(torch.from_numpy(image), torch.tensor([[1 - 4 / 300, 1 - 4 / 300]]), 2, 2)[0, 1]
+    assert seen.flatten()[:3].tolist() == [1.0, 1.0, 1.0]
+    assert seen[1, 1].item() == torch.tensor((4 * 255 - 1) / (4 * 255)).item()
