@@ -197,10 +197,11 @@ def _labels(values: Any, count: int, limit: int, name: str) -> Tensor:
     _require_shape(name, array, (count,))
     if array.dtype.kind not in "iu":
         raise ActionError(f"{name} must be a whole number, got {array.dtype}")
-    if array.min() < 0 or array.max() >= limit:
+    labels = array.astype(np.int64, order="C")
+    if (labels.view(np.uint64) >= limit).any():  # a negative number is a very large one without its sign
         wrong = array[(array < 0) | (array >= limit)][0]
         raise ActionError(f"{name} {wrong} is outside the space: it must be in 0 … {limit - 1}")
-    return torch.from_numpy(array.astype(np.int64, order="C"))
+    return torch.from_numpy(labels)
 
 
 def _require_whole(name: str, tensor: Tensor) -> None:

@@ -125,16 +125,21 @@ class Retina:
             patches += [self._coarse(pictures.sums, scale, locations, rows) for scale in range(1, self.scales)]
         return patches[0] if len(patches) == 1 else torch.cat(patches, dim=1)
 
-    def fine_edges(self, pictures: Prepared, locations: Tensor) -> Tensor:
-        """Locate the finest patches in `pictures.pixels`: (n, 2) float32, (x, y) of their first pixel edges, never negative."""
+    def fine_places(self, pictures: Prepared) -> tuple[Tensor, Tensor]:
+        """Say how to find the finest patches in `pictures.pixels`.
+
+        Returns:
+            edge, half_size: both (2,) float32; a patch at a location begins at edge + location · half_size, (x, y), which is
+            never negative, rounded down.
+        """
         height, width = pictures.pixels.shape[-2:]
-        border = self.border
-        edge, half_size = _places(self, 0, height - 2 * border - 1, width - 2 * border - 1, locations.device)
-        return torch.addcmul(edge, locations, half_size)
+        border = 2 * self.border + 1
+        return _places(self, 0, height - border, width - border, pictures.pixels.device)
 
     def _fine(self, pictures: Prepared, locations: Tensor, rows: Tensor) -> Tensor:
         """Crop the finest scale, (n, C, size, size)."""
-        edges = self.fine_edges(pictures, locations)
+        edge, half_size = self.fine_places(pictures)
+        edges = torch.addcmul(edge, locations, half_size)
         start = edges.long()  # rounds down, since nothing is negative
         _, channels, height, width = pictures.pixels.shape
         x, y = start.unbind(-1)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
+import torch
 
 from attention_env.actions import Decision
 from attention_env.options import GlimpseOptions
@@ -35,10 +36,10 @@ class OneRow:
 
     def __init__(self, batch: GlimpseVectorEnv) -> None:
         settings = batch.settings
-        self._pictures, labels, self._location = batch.started()
+        pictures, labels, self._location = batch.started()
         self._label = int(labels)
-        self._pixels, self._size = self._pictures.pixels.numpy()[0], settings.glimpse_size
-        self._edges = batch.retina.fine_edges
+        self._pixels, self._size = pictures.pixels.numpy()[0], settings.glimpse_size
+        self._edge, self._half_size = batch.retina.fine_places(pictures)
         self._moved = batch.moved
         self._glimpses, self._dense, self._turn = settings.glimpses, settings.reward == "dense", 0
 
@@ -60,9 +61,10 @@ class OneRow:
         return self._observation(), reward, ended, False, info
 
     def _observation(self) -> dict[str, Any]:
-        x, y = map(int, self._edges(self._pictures, self._location)[0].tolist())
+        # Computed as the batch does it, so that rounding is the same to the pixel.
+        x, y = map(int, torch.addcmul(self._edge, self._location, self._half_size)[0].tolist())
         return {
             "glimpse": self._pixels[:, y : y + self._size, x : x + self._size].copy(),
             "location": self._location.numpy()[0].copy(),
-            "remaining": np.full(1, (self._glimpses - self._turn) / self._glimpses, np.float32),
+            "remaining": np.array([(self._glimpses - self._turn) / self._glimpses], np.float32),
         }
