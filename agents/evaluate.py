@@ -20,8 +20,8 @@ class Score:
     """How an agent does on a split.
 
     Attributes:
-        errors: pictures misnamed.
-        examples: pictures shown, each once.
+        errors: pictures misnamed, or games lost.
+        examples: pictures shown or games played, each once.
         coverage: share of the picture's area, on a grid of 8×8 cells, that holds at least 1 % of the chosen locations: an
             agent that has ended up staring at a corner has 1/64.
     """
@@ -72,7 +72,7 @@ def score(
             steps = environment.settings.glimpses - 1
             noise = Noise(torch.randn(steps, len(index), 2, generator=generator, device=device) * deviation, None)
         episodes = player(environment, {"index": index}, noise)
-        wrong += (episodes.answers != episodes.labels).sum()
+        wrong += (~episodes.success).sum()
         cells += _cells(episodes)
     return Score(int(wrong), count, float((cells > 0).logical_and(cells >= 0.01 * cells.sum()).float().mean()))
 
@@ -95,11 +95,13 @@ def report(player: Player, config: ReinforceConfig, name: str, split: str, devic
         runs: besides, the mean error over so many runs with sampled locations.
     """
     result = score(player, config, split, device)
+    acts = make_environment(config, device, 1, split).acts
+    interval = tuple(1 - end for end in reversed(result.interval)) if acts else result.interval
     figures: dict[str, Any] = {
         "model": name,
-        "metric": "error_rate",
-        "value": result.error_rate,
-        "interval": [round(end, 6) for end in result.interval],
+        "metric": "success_rate" if acts else "error_rate",
+        "value": 1 - result.error_rate if acts else result.error_rate,
+        "interval": [round(end, 6) for end in interval],
         "examples": result.examples,
         "split": split,
         "env": config.env,
@@ -108,6 +110,7 @@ def report(player: Player, config: ReinforceConfig, name: str, split: str, devic
     }
     if runs:
         sampled = [score(player, config, split, device, config.final_deviation, seed).error_rate for seed in range(runs)]
-        figures["value_sampled"] = sum(sampled) / runs
+        mean = sum(sampled) / runs
+        figures["value_sampled"] = 1 - mean if acts else mean
         figures["runs_sampled"] = runs
     return figures

@@ -20,7 +20,8 @@ class Noise(NamedTuple):
 
     Attributes:
         location: (N-1, B, 2), what is added to the mean locations.
-        answer: (B, K) Gumbel noise, or None to name the likeliest class.
+        answer: Gumbel noise, (B, K) for the class named at the end, (N, B, K) for what is done at every step in an environment
+            that `acts`; None for the likeliest.
     """
 
     location: Tensor
@@ -33,21 +34,36 @@ class Episodes(NamedTuple):
     Attributes:
         states: (N, B, hidden), h_1 … h_N, differentiable.
         locations: (N-1, B, 2), where the agent chose to look: the samples, not clipped.
-        answers: (B,), the class named at the end.
+        named: (N, B), the classes named, or the moves made, at every step; those before the last are zeros where they count for
+            nothing.
         rewards: (N, B).
-        labels: (B,), the true class.
+        labels: (B,), the true class; None in an environment that has none.
+        success: (B,) bool.
+        acts: whether all that was named counts, or only the last.
     """
 
     states: Tensor
     locations: Tensor
-    answers: Tensor
+    named: Tensor
     rewards: Tensor
-    labels: Tensor
+    labels: Tensor | None
+    success: Tensor
+    acts: bool
+
+    @property
+    def answers(self) -> Tensor:
+        """(B,), the class named at the end."""
+        return self.named[-1]
 
     def rows(self, chosen: slice) -> Episodes:
         """Choose some of the episodes."""
-        return Episodes(
-            self.states[:, chosen], self.locations[:, chosen], self.answers[chosen], self.rewards[:, chosen], self.labels[chosen]
+        return self._replace(
+            states=self.states[:, chosen],
+            locations=self.locations[:, chosen],
+            named=self.named[:, chosen],
+            rewards=self.rewards[:, chosen],
+            labels=None if self.labels is None else self.labels[chosen],
+            success=self.success[chosen],
         )
 
 
@@ -73,33 +89,45 @@ class Player(nn.Module):
         observation, _ = environment.reset(options=options)
         states: list[Tensor] = []
         locations: list[Tensor] = []
+        named: list[Tensor] = []
         rewards: list[Tensor] = []
         steps = environment.settings.glimpses
-        names_always = environment.settings.reward == "dense"
+        names_always = environment.acts or environment.settings.reward == "dense"
         nothing = torch.zeros(environment.num_envs, dtype=torch.int64, device=environment.device)
         for step in range(steps):
             state = network(observation["glimpse"], observation["location"], states[-1] if states else None)
             states.append(state)
             with torch.no_grad():
                 last = step == steps - 1
-                label = self._answer(state, noise if last else None) if last or names_always else nothing
+                label = self._answer(state, noise, step, last or environment.acts) if last or names_always else nothing
                 location = (
                     observation["location"] if last else self._look(state, step, None if noise is None else noise.location[step])
                 )
                 observation, reward, _, _, infos = environment.step({"location": location, "label": label})
+            named.append(label)
             rewards.append(reward)
             if not last:
                 locations.append(location)
         chosen = torch.stack(locations) if locations else observation["location"].new_zeros(0, environment.num_envs, 2)
-        return Episodes(torch.stack(states), chosen, label, torch.stack(rewards), infos["label"])
+        return Episodes(
+            torch.stack(states),
+            chosen,
+            torch.stack(named),
+            torch.stack(rewards),
+            infos.get("label"),
+            infos["is_success"],
+            environment.acts,
+        )
 
     def _look(self, state: Tensor, step: int, noise: Tensor | None) -> Tensor:
         mean = self.network.location_mean(state, step)
         return mean if noise is None else mean + noise
 
-    def _answer(self, state: Tensor, noise: Noise | None) -> Tensor:
+    def _answer(self, state: Tensor, noise: Noise | None, step: int, counts: bool) -> Tensor:
         scores = self.network.class_scores(state)
-        return scores.argmax(-1) if noise is None or noise.answer is None else sample_categorical(scores, noise.answer)
+        if noise is None or noise.answer is None or not counts:
+            return scores.argmax(-1)
+        return sample_categorical(scores, noise.answer if noise.answer.dim() == 2 else noise.answer[step])
 
 
 def make_environment(

@@ -4,7 +4,8 @@ Mnih et al. 2014 (arXiv 1406.6247), section 3.1. Two rules:
 
 * hybrid, the paper's for recognition: cross-entropy at the last step trains class head, core and glimpse network; REINFORCE
   trains the location head, whose input is detached, so that no gradient of its loss reaches core or glimpse network.
-* pure: the class is an action as well, and REINFORCE trains everything, from the reward alone.
+* pure: the class is an action as well, and REINFORCE trains everything, from the reward alone. So is whatever is done at every
+  step in an environment that moves, such as Catch, which knows no other rule.
 
 In both b_t = E[R_t | h_t] is learned by squared error from the detached state; it is the baseline unless another is asked for
 (`attention_core.policy_gradient` lists them).
@@ -51,9 +52,9 @@ def losses(
 
     Returns:
         "location": REINFORCE on where to look; its gradient stays in the location head (hybrid) or goes everywhere (pure).
-        "answer": cross-entropy (hybrid) or REINFORCE (pure) on the class.
+        "answer": cross-entropy (hybrid) or REINFORCE (pure) on the class, or on what was done at every step.
         "baseline": squared error of the learned b_t, whose gradient stays in the baseline head.
-        "entropy": mean entropy of the class, in nats.
+        "entropy": mean entropy of the class, or of what is done at each step, in nats.
     """
     states = episodes.states  # (N, B, hidden)
     returns = reward_to_go(episodes.rewards)  # (N, B)
@@ -62,13 +63,14 @@ def losses(
     looking = states[:-1].detach() if rule == "hybrid" else states[:-1]
     means = network.location_mean(looking, slice(len(looking)))  # (N-1, B, 2)
     looked = gaussian_log_probability(episodes.locations, means, deviation)  # (N-1, B)
-    scores = network.class_scores(states[-1])  # (B, K)
+    deciding = slice(None) if episodes.acts else slice(-1, None)
+    logs = network.class_scores(states[deciding]).log_softmax(-1)  # (D, B, K), D being N or 1
     if rule == "hybrid":
-        answer = F.cross_entropy(scores, episodes.labels)
+        assert episodes.labels is not None
+        answer = F.nll_loss(logs[-1], episodes.labels)
     else:
-        named = -F.cross_entropy(scores, episodes.answers, reduction="none")  # (B,), log π of the class named
-        answer = reinforce_loss(named[None], advantages[-1:], 0.0)
-    logs = scores.log_softmax(-1)
+        named = logs.gather(-1, episodes.named[deciding][..., None])[..., 0]  # (D, B)
+        answer = reinforce_loss(named, advantages[deciding], 0.0)
     return {
         "location": reinforce_loss(looked, advantages[:-1], 0.0),
         "answer": answer,
@@ -96,7 +98,7 @@ class _Loss(nn.Module):
         total = parts["answer"] + weight * parts["location"] + parts["baseline"]
         if self.config.rule == "pure":
             total = total - self.config.entropy_weight * parts["entropy"]
-        success = (episodes.answers == episodes.labels).float().mean()
+        success = episodes.success.float().mean()
         chosen = episodes.locations.clamp(-1, 1).flatten(0, 1)
         spread = chosen.std(0).mean() if len(chosen) > 1 else chosen.new_zeros(())
         return total, {
@@ -119,7 +121,7 @@ class _Loss(nn.Module):
             return episodes, leave_one_out(returns, self.config.samples)
         if kind == "self_critical":
             # The last copy of each picture was played greedily: it is what the others are measured by.
-            sampled = episodes.labels.shape[0] * self.config.samples // (self.config.samples + 1)
+            sampled = len(episodes.success) * self.config.samples // (self.config.samples + 1)
             return episodes.rows(slice(sampled)), returns[:, sampled:].repeat(1, self.config.samples)
         return episodes, None
 
@@ -148,6 +150,8 @@ class ReinforceLearner:
         self.examples_per_update = config.batch_size * self.copies
         self.environment = make_environment(config, self.device, share * self.copies, "train", training=True)
         self.glimpses = self.environment.settings.glimpses
+        if self.environment.acts and config.rule == "hybrid":
+            raise ValueError(f"rule='hybrid' learns from true classes, which {config.env} does not have: use rule='pure'")
         self.module: nn.Module = _Loss(new_player(config, self.environment), config, self.glimpses).to(self.device)
         self.order = ShuffledIndex(len(self.environment.pictures), config.seed)
         self.chance = torch.Generator(self.device).manual_seed(config.seed + 1)
@@ -169,12 +173,15 @@ class ReinforceLearner:
         location = torch.randn(self.glimpses - 1, samples, pictures, 2, generator=self.chance, device=self.device) * deviation
         location, answer = location[:, :, self.pictures], None
         if self.config.rule == "pure":
-            classes = self.environment.pictures.classes
-            answer = gumbel_noise((samples, pictures, classes), self.chance, self.device)[:, self.pictures]
+            steps = self.glimpses if self.environment.acts else 1
+            shape = (steps, samples, pictures, self.environment.pictures.classes)
+            answer = gumbel_noise(shape, self.chance, self.device)[:, :, self.pictures]
         if self.copies > samples:  # a greedy episode, without chance
             location = F.pad(location, (0, 0, 0, 0, 0, 1))
             answer = None if answer is None else F.pad(answer, (0, 0, 0, 0, 0, 1))
-        return Noise(location.flatten(1, 2), None if answer is None else answer.flatten(0, 1))
+        if answer is not None:
+            answer = answer.flatten(1, 2) if self.environment.acts else answer[0].flatten(0, 1)
+        return Noise(location.flatten(1, 2), answer)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The location head apart, which has a weight decay of its own."""

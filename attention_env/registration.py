@@ -13,6 +13,7 @@ ENVIRONMENTS = {
     "ScaledMNIST-v0": ("scaled_mnist", "ScaledMNISTEnv", "ScaledMNISTVectorEnv"),
     "ClutteredMNIST-v0": ("cluttered_mnist", "ClutteredMNISTEnv", "ClutteredMNISTVectorEnv"),
     "ClutteredMNIST100-v0": ("cluttered_mnist_100", "ClutteredMNIST100Env", "ClutteredMNIST100VectorEnv"),
+    "Catch-v0": ("catch", "CatchEnv", "CatchVectorEnv"),
     "CircleSquare-v0": ("circle_square", "CircleSquareEnv", "CircleSquareVectorEnv"),
 }
 

@@ -23,7 +23,7 @@ from attention_env.options import GlimpseOptions
 from attention_env.rendering import draw_frame
 from attention_env.retina import Prepared, Retina
 from attention_env.scenes import Scene, load_scenes
-from attention_env.sources import Pictures, load_pictures
+from attention_env.sources import load_pictures
 
 METADATA: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 2}
 # Fewer rows than this keep their pictures as floats, which saves an operation per step.
@@ -55,6 +55,8 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
     """
 
     defaults: ClassVar[dict[str, Any]] = {}
+    acts: ClassVar[bool] = False
+    """Whether the label counts at every step, as something done to a world that moves, and not as the answer at the end."""
 
     def __init__(self, num_envs: int = 1, **settings: Any) -> None:
         """Make the spaces and load the pictures; no tensor is computed before the first `reset`."""
@@ -67,7 +69,7 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
         self.autoreset_mode = AutoresetMode(self.settings.autoreset_mode)
         self.metadata = {**METADATA, "autoreset_mode": self.autoreset_mode}
 
-        self.pictures, self.scene = _load(self.settings)
+        self.pictures, self.scene = self._load()
         self.retina = Retina(self.settings.glimpse_size, self.settings.scales, self.settings.interpolation)
         self.distortion = None if self.settings.distortion is None else Distortion(**self.settings.distortion)
         self.action_format = ACTION_FORMATS[self.settings.action_format](self.pictures.classes, self.settings.grid)
@@ -196,6 +198,18 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
 
     # Episodes -------------------------------------------------------------------------------------------------------
 
+    def _load(self) -> tuple[Any, Scene | None]:
+        """Load the pictures, and the recipe of the scenes if those are composed at every reset."""
+        settings = self.settings
+        if settings.scene is None:
+            return load_pictures(settings.source, settings.split), None
+        scene = Scene(**settings.scene)
+        if isinstance(settings.source, str) and settings.split != "train":
+            return load_scenes(settings.source, settings.split, scene), None
+        pictures = load_pictures(settings.source, settings.split)
+        scene.check(pictures)
+        return pictures, scene
+
     def _start_all(self, index: Tensor | None, location: Tensor | None, copies: int = 1) -> None:
         count = self.num_envs
         self._rows = torch.arange(count, device=self.device)
@@ -265,6 +279,7 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
         elif ended:
             moved = self._location
         self._location = moved
+        self._move_world(decision)
         if self.render_mode is not None:
             self._extend_paths(ended)
 
@@ -273,6 +288,9 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
         if ended is False:
             return 0.0, ended
         return (self._right(decision) & ended).float(), ended
+
+    def _move_world(self, decision: Decision) -> None:
+        """Let what is looked at move; pictures do not."""
 
     def _right(self, decision: Decision) -> Tensor:
         """Tell which rows name the true class."""
@@ -417,18 +435,6 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
         return value.float() if name == "location" else value.long() if name == "index" else value
 
 
-def _load(settings: GlimpseOptions) -> tuple[Pictures, Scene | None]:
-    """Load the pictures, and the recipe of the scenes if those are composed at every reset."""
-    if settings.scene is None:
-        return load_pictures(settings.source, settings.split), None
-    scene = Scene(**settings.scene)
-    if isinstance(settings.source, str) and settings.split != "train":
-        return load_scenes(settings.source, settings.split, scene), None
-    pictures = load_pictures(settings.source, settings.split)
-    scene.check(pictures)
-    return pictures, scene
-
-
 def _repeat(rows: Tensor, copies: int) -> Tensor:
     """Repeat a batch as a whole."""
     return rows if copies == 1 else rows.repeat(copies, *[1] * (rows.dim() - 1))
@@ -500,7 +506,7 @@ class GlimpseEnv(EzPickle, gym.Env[Any, Any]):
         super().reset(seed=seed)
         rows = {name: np.asarray(value)[None] for name, value in (options or {}).items()}
         observation, _ = self.batch.reset(seed=seed, options=rows)
-        self._row = OneRow(self.batch) if is_plain(self.batch.settings) else None
+        self._row = OneRow(self.batch) if is_plain(self.batch.settings) and not self.batch.acts else None
         return _first_row(observation), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:

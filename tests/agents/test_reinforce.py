@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from small_agent import draw_noise, play
 from torch import nn
 
-from agents.config import BASELINES, ReinforceConfig, deviation_at
+from agents.config import BASELINES, RAMConfig, ReinforceConfig, deviation_at
 from agents.player import Episodes, Noise, Player
 from agents.ram import RAM
 from agents.reinforce import ReinforceLearner, ShuffledIndex, losses
@@ -126,14 +126,7 @@ def test_pure_gradient_is_that_of_the_expected_reward(player: Player, config: Re
         assert (episodes.answers == name).all()
         probabilities = player.network.class_scores(episodes.states[-1]).softmax(-1)[:, name].detach()
         for row in range(8):
-            one = Episodes(
-                episodes.states[:, row : row + 1],
-                episodes.locations[:, row : row + 1],
-                episodes.answers[row : row + 1],
-                episodes.rewards[:, row : row + 1],
-                episodes.labels[row : row + 1],
-            )
-            loss = losses(player.network, one, "pure", config.deviation)["answer"]
+            loss = losses(player.network, episodes.rows(slice(row, row + 1)), "pure", config.deviation)["answer"]
             expected += probabilities[row] / 8 * torch.autograd.grad(loss, weight, retain_graph=True)[0]
     right = player.network.class_scores(episodes.states[-1]).softmax(-1)[torch.arange(8), episodes.labels].mean()
     torch.testing.assert_close(expected, -torch.autograd.grad(right, weight)[0], rtol=1e-4, atol=1e-6)
@@ -153,6 +146,56 @@ def test_weight_of_the_location_loss_counts_in_the_hybrid_rule(config: Reinforce
     assert once["location_head"].abs().max() > 0
     torch.testing.assert_close(thrice["location_head"], 3 * once["location_head"])
     torch.testing.assert_close(thrice["class_head"], once["class_head"])
+
+
+@pytest.fixture
+def catch() -> ReinforceConfig:
+    """A small agent in the environment that moves."""
+    return ReinforceConfig(
+        env="attention_env/Catch-v0",
+        env_kwargs={"glimpses": 4},
+        rule="pure",
+        batch_size=32,
+        network=RAMConfig(glimpse_width=12, location_width=10, hidden=16, core="lstm"),
+        training=TrainingConfig(updates=4, warmup=1, log_every=2, validate_every=2),
+    )
+
+
+def test_where_every_step_acts_every_step_is_learned_from(catch: ReinforceConfig) -> None:
+    learner = ReinforceLearner(catch, Accelerator())
+    recorder = Recorder()
+    learner.loss(recorder)
+    environment, options, noise, deviation = recorder.calls[0]
+    assert noise.answer is not None
+    assert noise.answer.shape == (4, 32, 3)
+    assert isinstance(learner.module, nn.Module)
+    network = learner.module.player.network
+    episodes = learner.module.player(environment, options, noise)
+    assert episodes.labels is None
+    assert len(episodes.named.unique()) == 3
+    assert 0 < episodes.success.sum() < 32
+    found = losses(network, episodes, "pure", deviation)["answer"].item()
+    with torch.no_grad():
+        logs, baselines = network.class_scores(episodes.states).log_softmax(-1), network.baseline(episodes.states)
+    expected = 0.0
+    for row in range(32):
+        for step in range(4):
+            advantage = float(episodes.rewards[-1, row] - baselines[step, row])
+            expected -= float(logs[step, row, episodes.named[step, row]]) * advantage / 32
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_where_nothing_has_a_true_class_the_hybrid_rule_is_refused(catch: ReinforceConfig) -> None:
+    with pytest.raises(ValueError, match="rule='hybrid' learns from true classes, which attention_env/Catch-v0 does not have"):
+        ReinforceLearner(dataclasses.replace(catch, rule="hybrid"), Accelerator())
+
+
+@pytest.mark.parametrize("baseline", BASELINES)
+def test_catch_is_learned_from_with_every_baseline(catch: ReinforceConfig, baseline: str) -> None:
+    learner = ReinforceLearner(dataclasses.replace(catch, baseline=baseline, samples=2), Accelerator())
+    loss, metrics = learner.loss(learner.module)
+    assert loss.isfinite()
+    assert all(value.isfinite() for value in metrics.values())
 
 
 class Recorder(nn.Module):
