@@ -151,8 +151,9 @@ class CatchEnv(GlimpseEnv):
     1 at the end if the ball falls on the paddle, else 0.
 
     ## Starting state
-    The ball N rows above the paddle (the top row, with 23 glimpses) at any column, falling at any slant, the paddle anywhere, the eye at the centre. "train" draws from
-    100 000 games, "validation" from 5 000, "test" from 10 000, all drawn by NumPy from fixed seeds.
+    The ball N rows above the paddle (in the top row, with 23 glimpses) at any column, falling at any slant, the paddle anywhere,
+    the eye at the centre. "train" draws from 100 000 games, "validation" from 5 000, "test" from 10 000, all drawn by NumPy from
+    fixed seeds.
 
     ## Episode end
     After N actions the ball has reached the paddle's row. `info` holds `is_success` then.
