@@ -119,6 +119,35 @@ def watch(arguments: list[str], program: str) -> None:
     print(f"scan path   {out}")
 
 
+@dataclass(frozen=True)
+class PlayArguments:
+    """Play yourself: arrows or clicks look, digits (from class 10 on letters) name the class, space goes on, escape quits."""
+
+    env: str = DEFAULT_ENV
+    """Where to play."""
+    split: Literal["test", "validation", "train"] = "test"
+    """Which pictures."""
+    seed: int | None = None
+    """Which of them, in which order; others every time by default."""
+    env_kwargs: tuple[str, ...] = ()
+    """Settings of the environment, as key:value, such as glimpse_size:12 "start:random"."""
+
+
+def play(arguments: list[str], program: str) -> None:
+    """`attention rl play`."""
+    asked = tyro.cli(PlayArguments, args=arguments, prog=program)
+    import gymnasium as gym
+
+    from attention_env import play as playing
+
+    try:
+        environment = gym.make(asked.env, **{"split": asked.split, **_pairs(asked.env_kwargs)})
+    except TypeError as error:
+        raise ValueError(f"{asked.env} is not a glimpse environment, or not with these settings: {error}") from error
+    game = playing.play(environment, asked.seed)
+    print(f"score       {game.right} of {game.played}")
+
+
 def _peek(arguments: list[str], name: str, default: str) -> str:
     """Find an option before all options are read: the environment decides on the defaults of the others."""
     for place, word in enumerate(arguments):

@@ -1,0 +1,191 @@
+"""Write the environments' manual: `python docs/make_pages.py` makes `docs/environments/` from docstrings and short scans.
+
+The text needs no data files; it is written first. The pictures need the data sets that they show (see `attention data fetch`).
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.envs.registration import load_env_creator
+from PIL import Image
+
+import attention_env
+from attention_core.files import write_atomically, write_text_atomically
+from attention_env.envs.glimpse import GlimpseEnv
+from attention_env.options import GlimpseOptions
+
+FOLDER = Path(__file__).resolve().parent / "environments"
+COLUMNS = 3
+MOMENTS = 6
+
+# Where each picture's episode looks after its start (in `CircleSquare-v0`, how far it moves), written by hand for what seed 0
+# shows; an environment that is not listed gets the last one. Of a longer scan every so many moments are shown.
+SCANS: dict[str, list[tuple[float, float]]] = {
+    "Digits-v0": [(0.0, -0.75), (-0.5, -0.25), (-0.25, 0.5), (0.25, 0.75), (0.5, 0.25)],
+    "MNIST-v0": [(0.0, -0.35), (-0.5, -0.05), (0.2, 0.2), (0.75, -0.5), (-0.15, 0.6)],
+    "FashionMNIST-v0": [(-0.3, 0.0), (-0.65, 0.1), (0.1, 0.2), (0.45, 0.1), (0.75, -0.1)],
+    "TranslatedMNIST-v0": [(-0.15, 0.2), (-0.35, 0.1), (-0.2, 0.0), (0.2, -0.1), (-0.25, 0.4)],
+    "RotatedMNIST-v0": [(-0.15, 0.2), (-0.4, 0.1), (-0.15, 0.0), (0.25, 0.0), (-0.3, 0.4)],
+    "ScaledMNIST-v0": [(-0.1, 0.2), (-0.45, 0.15), (-0.2, -0.1), (0.25, -0.15), (-0.25, 0.5)],
+    "ClutteredMNIST-v0": [(-0.4, -0.35), (-0.4, 0.45), (-0.7, 0.45), (-0.15, 0.2), (-0.55, 0.7)],
+    "ClutteredMNIST100-v0": [(-0.55, 0.45), (0.85, 0.85), (0.55, 0.25), (0.4, 0.3), (0.7, 0.1)],
+    "CircleSquare-v0": [(1.0, -1.0), (1.0, -0.25), (0.0, -1.0), (0.0, -1.0), (0.0, -1.0)],
+    "Catch-v0": [
+        place for place in [(0.45, -0.6), (0.45, -0.3), (0.55, 0.05), (0.6, 0.4), (0.65, 0.7)] for _ in range(4)
+    ],  # the ball falls slowly
+    "": [(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5), (0.0, 0.0)],
+}
+
+
+def pages() -> dict[str, str]:
+    """Write the text of all pages: file name and Markdown of each, the index among them."""
+    ids = attention_env.environment_ids()
+    return {"README.md": _index(ids), **{f"{task_of(id_)}.md": _page(id_) for id_ in ids}}
+
+
+def task_of(id_: str) -> str:
+    """Give the id's part after the namespace, such as "MNIST-v0": what its page and picture are called."""
+    return id_.rpartition("/")[2]
+
+
+def spaces(docstring: str) -> tuple[str, str]:
+    """Read the action space and the observation space of an environment off its docstring: the first code in their sections.
+
+    Raises:
+        ValueError: if there is no such section, or no code in it.
+    """
+    return _first_code(docstring, "Action space"), _first_code(docstring, "Observation space")
+
+
+def draw_picture(id_: str) -> Image.Image:
+    """Draw the scan of an environment as it renders it itself: test pictures, seed 0, two rows of three moments.
+
+    Raises:
+        attention_core.data_files.DataError: if its data files are not there.
+    """
+    env = gym.make(id_, split="test", render_mode="rgb_array")
+    env.reset(seed=0)
+    frames = [env.render()]
+    scan = SCANS.get(task_of(id_), SCANS[""])
+    for location in scan:
+        env.step({"location": location, "label": 1})  # of no account, but that in `Catch-v0` the paddle stays
+        frames.append(env.render())
+    moments = [Image.fromarray(frame).reduce(2) for frame in frames[:: len(scan) // (MOMENTS - 1)]]  # type: ignore[arg-type]
+    width, height = moments[0].size
+    strip = Image.new("RGB", (COLUMNS * width, -(-len(moments) // COLUMNS) * height))
+    for place, moment in enumerate(moments):
+        strip.paste(moment, (place % COLUMNS * width, place // COLUMNS * height))
+    return strip
+
+
+def _index(ids: list[str]) -> str:
+    lines = [
+        "# Environments",
+        "",
+        "Written by `python docs/make_pages.py` from the docstrings, as are all pages here.",
+        "",
+        "| id | task | action space | observation space, float32 | glimpses |",
+        "|---|---|---|---|---|",
+    ]
+    for id_ in ids:
+        docstring = _docstring(_environment(id_))
+        action, observation = spaces(docstring)
+        task, glimpses = docstring.splitlines()[0], _settings(id_)["glimpses"]
+        lines.append(f"| [`{id_}`]({task_of(id_)}.md) | {task} | `{action}` | `{observation}` | {glimpses} |")
+    summary, _, rest = _docstring(GlimpseEnv).partition("\n")
+    shared = re.sub("^##", "###", rest, flags=re.MULTILINE)
+    return "\n".join([*lines, "", "## What they share: `GlimpseEnv`", "", f"{summary}\n{shared}", ""])
+
+
+def _page(id_: str) -> str:
+    task = task_of(id_)
+    meanings, ordinary = _meanings(), _ordinary_settings()
+    table = ["| setting | here | what it means |", "|---|---|---|"]
+    for name, value in _settings(id_).items():
+        here = _code(value) if value == ordinary[name] else f"**{_code(value)}**"
+        table.append(f"| `{name}` | {here} | {meanings[name]} |")
+    return "\n".join(
+        [
+            f"# `{id_}`",
+            "",
+            f"![Six moments of a scan, row by row: boxes show where the retina looks, beside each what it sees]({task}.png)",
+            "",
+            _docstring(_environment(id_)),
+            "",
+            "## Settings",
+            "Keyword arguments of `gym.make` and `gym.make_vec`. In bold: what differs from the ordinary glimpse environment. "
+            "[`GlimpseEnv`](README.md#what-they-share-glimpseenv) is described with the index of all environments.",
+            "",
+            *table,
+            "",
+        ]
+    )
+
+
+def _environment(id_: str) -> type[GlimpseEnv]:
+    """Find the class of an id's single environment, of which nothing is made."""
+    entry_point = gym.spec(id_).entry_point
+    found: Any = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
+    if not (isinstance(found, type) and issubclass(found, GlimpseEnv)):
+        raise TypeError(f"{id_} is made by {found!r}, which is no class derived from GlimpseEnv")
+    return found
+
+
+def _docstring(described: type) -> str:
+    docstring = described.__doc__
+    if not docstring:
+        raise ValueError(f"{described.__name__} has no docstring, which is its manual page")
+    return inspect.cleandoc(docstring)
+
+
+def _first_code(docstring: str, section: str) -> str:
+    found = re.search(rf"^## {section}\n(?:(?!^## ).)*?`([^`]+)`", docstring, flags=re.MULTILINE | re.DOTALL)
+    if found is None:
+        raise ValueError(f"no section '## {section}' with the space in backticks in: {docstring.splitlines()[0]}")
+    return found[1]
+
+
+def _ordinary_settings() -> dict[str, Any]:
+    options = GlimpseOptions()
+    return {name: getattr(options, name) for name in GlimpseOptions.__dataclass_fields__}
+
+
+def _settings(id_: str) -> dict[str, Any]:
+    """Merge the ordinary settings with what the environment and its registration make of them."""
+    return {**_ordinary_settings(), **_environment(id_).vector_class.defaults, **gym.spec(id_).kwargs}
+
+
+def _meanings() -> dict[str, str]:
+    """Read what each setting means off the attributes that the docstring of `GlimpseOptions` lists."""
+    attributes = _docstring(GlimpseOptions).partition("Attributes:\n")[2]
+    entries = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", attributes, flags=re.MULTILINE)
+    meanings = {name: " ".join(meaning.split()).replace("|", r"\|") for name, meaning in entries}
+    if missing := sorted(set(_ordinary_settings()) - set(meanings)):
+        raise ValueError(f"the docstring of GlimpseOptions does not say what {', '.join(missing)} means")
+    return meanings
+
+
+def _code(value: Any) -> str:
+    """Write a setting as the docstrings do: texts in double quotes, numbers to six digits."""
+    value = value.value if isinstance(value, Enum) else value
+    text = f"{value:.6g}" if isinstance(value, float) else repr(value).replace("'", '"')
+    return f"`{text}`"
+
+
+def main() -> None:
+    """Write all pages, then all pictures."""
+    for name, text in pages().items():
+        write_text_atomically(FOLDER / name, text)
+    for id_ in attention_env.environment_ids():
+        write_atomically(FOLDER / f"{task_of(id_)}.png", partial(draw_picture(id_).save, format="PNG", optimize=True))
+
+
+if __name__ == "__main__":
+    main()
