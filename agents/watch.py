@@ -27,7 +27,8 @@ def write_scan(
     """Write a GIF of episodes one after the other, at mean locations.
 
     Every frame shows the picture with the glimpses' boxes and the path so far, what the retina sees, and the class
-    probabilities at that step; the box's and the true class's colour says how probable the true class is, from red to green.
+    probabilities at that step; the box's and the true class's colour says how probable the true class is, from red to green. In a
+    world that moves there is no true class: what is done takes its place.
 
     Args:
         player: the agent.
@@ -52,7 +53,7 @@ def write_scan(
         raise ValueError(f"episodes must be within 1 … {count}, the pictures of the split, got {episodes}")
     index = np.random.default_rng(seed).choice(count, episodes, replace=False)
     observation, _ = environment.reset(options={"index": index})
-    labels = environment.pictures.labels[index]
+    labels = None if environment.acts else environment.pictures.labels[index]
     network, state = player.network, None
     frames: list[list[Image.Image]] = [[] for _ in range(episodes)]
     steps = environment.settings.glimpses
@@ -61,8 +62,9 @@ def write_scan(
         probabilities = network.class_scores(state).softmax(-1)
         pictures = environment.render()
         assert pictures is not None
+        marked = probabilities.argmax(-1).cpu().numpy() if labels is None else labels
         for row, picture in enumerate(pictures):
-            frames[row].append(_add_bars(picture, probabilities[row].cpu().numpy(), int(labels[row])))
+            frames[row].append(_add_bars(picture, probabilities[row].cpu().numpy(), int(marked[row])))
         location = observation["location"] if step == steps - 1 else network.location_mean(state, step)
         observation, *_ = environment.step({"location": location, "label": probabilities.argmax(-1)})
     _write_gif(frames, out)

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from small_agent import CPU
 
-from agents.config import ReinforceConfig
-from agents.player import Player
+from agents.config import RAMConfig, ReinforceConfig
+from agents.player import Player, make_environment, new_player
 from agents.watch import write_scan
 
 
@@ -64,3 +64,13 @@ def test_impossible_number_of_episodes_is_refused_by_name(
     with pytest.raises(ValueError, match=rf"episodes must be within 1 … 360.*got {episodes}"):
         write_scan(player, config, tmp_path / "scan.gif", "test", episodes, 0, CPU)
     assert not list(tmp_path.iterdir())
+
+
+def test_where_nothing_has_a_true_class_what_is_done_is_marked(tmp_path: Path) -> None:
+    config = ReinforceConfig(
+        env="attention_env/Catch-v0", env_kwargs={"glimpses": 3}, rule="pure", network=RAMConfig(hidden=8, core="lstm")
+    )
+    player = new_player(config, make_environment(config, CPU, 1, "train"))
+    write_scan(player, config, tmp_path / "scan.gif", "test", 2, 0, CPU)
+    with Image.open(tmp_path / "scan.gif") as gif:
+        assert gif.n_frames == 6
