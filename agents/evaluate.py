@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from agents.config import ReinforceConfig
-from agents.player import Episodes, Noise, Player, make_environment
+from agents.player import Noise, Player, make_environment
 from attention_core.statistics import wilson_interval
 
 CHUNK = 1_000
@@ -73,14 +73,19 @@ def score(
             noise = Noise(torch.randn(steps, len(index), 2, generator=generator, device=device) * deviation, None)
         episodes = player(environment, {"index": index}, noise)
         wrong += (~episodes.success).sum()
-        cells += _cells(episodes)
-    return Score(int(wrong), count, float((cells > 0).logical_and(cells >= 0.01 * cells.sum()).float().mean()))
+        cells += count_cells(episodes.locations)
+    return Score(int(wrong), count, coverage(cells))
 
 
-def _cells(episodes: Episodes) -> torch.Tensor:
-    """Count the chosen locations in each of 8×8 cells."""
-    cell = ((episodes.locations.clamp(-1, 1) + 1) * 4).long().clamp(max=7).flatten(0, 1)  # (·, 2)
-    return torch.bincount(cell[:, 1] * 8 + cell[:, 0], minlength=64).float()
+def count_cells(locations: torch.Tensor) -> torch.Tensor:
+    """Count locations, (…, 2), in each of 8×8 cells of the picture, (64,)."""
+    cell = ((locations.clamp(-1, 1) + 1) * 4).long().clamp(max=7)
+    return torch.bincount((cell[..., 1] * 8 + cell[..., 0]).flatten(), minlength=64).float()
+
+
+def coverage(cells: torch.Tensor) -> float:
+    """Tell the share of cells that hold at least 1 % of the locations counted, which is 0 where nothing was counted."""
+    return float((cells > 0).logical_and(cells >= 0.01 * cells.sum()).float().mean())
 
 
 def report(player: Player, config: ReinforceConfig, name: str, split: str, device: torch.device, runs: int = 0) -> dict[str, Any]:

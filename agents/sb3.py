@@ -39,7 +39,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 from torch import Tensor, nn
 
-from agents.evaluate import CHUNK, Score
+from agents.evaluate import CHUNK, Score, count_cells, coverage
 from attention_env.envs.glimpse import GlimpseVectorEnv
 from attention_env.wrappers import VectorGlimpseHistory
 
@@ -303,17 +303,15 @@ def score(model: BaseAlgorithm, env: str, split: str = "test", seed: int = 0, **
         if learned != given:
             raise ValueError(f"the model was made for {name} in {learned}, but {env} with these settings has {given}")
     count = len(_bare(batch).pictures)
-    right, cells = 0, np.zeros(64)
+    right, cells = 0, torch.zeros(64)
     for first in range(0, count, CHUNK):
         index = np.arange(first, min(first + CHUNK, count))
         if batch.num_envs != len(index):
             batch = _make_batch(env, len(index), history, split=split, **settings)
         success, looked = _play(model, batch, index, seed + first)
         right += int(success.sum())
-        cell = ((looked + 1) * 4).astype(np.int64).clip(max=7)  # (·, 2)
-        cells += np.bincount(cell[:, 1] * 8 + cell[:, 0], minlength=64)
-    coverage = ((cells > 0) & (cells >= 0.01 * cells.sum())).mean()
-    return Score(count - right, count, float(coverage))
+        cells += count_cells(torch.from_numpy(looked))
+    return Score(count - right, count, coverage(cells))
 
 
 def _play(
