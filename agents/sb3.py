@@ -150,17 +150,17 @@ class SB3VecEnv(VecEnv):
         """Refuse: rows have no attributes of their own.
 
         Raises:
-            NotImplementedError: always.
+            TypeError: always.
         """
-        raise NotImplementedError(f"all rows are one environment: set {attr_name} on `environment`, once for all")
+        raise TypeError(f"all rows are one environment: set {attr_name} on `environment`, once for all")
 
     def env_method(self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any) -> list[Any]:
         """Refuse: rows have no methods of their own.
 
         Raises:
-            NotImplementedError: always.
+            TypeError: always.
         """
-        raise NotImplementedError(f"all rows are one environment: call {method_name} on `environment`, once for all")
+        raise TypeError(f"all rows are one environment: call {method_name} on `environment`, once for all")
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None) -> list[bool]:
         """Say that rows are monitored, which they are here, and in no other wrapper."""

@@ -70,14 +70,14 @@ def draw_picture(id_: str) -> Image.Image:
     Raises:
         attention_core.data_files.DataError: if its data files are not there.
     """
-    env = gym.make(id_, split="test", render_mode="rgb_array")
+    env: gym.Env[Any, Any] = gym.make(id_, split="test", render_mode="rgb_array")
     env.reset(seed=0)
-    frames = [env.render()]
+    frames: list[Any] = [env.render()]
     scan = SCANS.get(task_of(id_), SCANS[""])
     for location in scan:
         env.step({"location": location, "label": 1})  # of no account, but that in `Catch-v0` the paddle stays
         frames.append(env.render())
-    moments = [Image.fromarray(frame).reduce(2) for frame in frames[:: len(scan) // (MOMENTS - 1)]]  # type: ignore[arg-type]
+    moments = [Image.fromarray(frame).reduce(2) for frame in frames[:: len(scan) // (MOMENTS - 1)]]
     width, height = moments[0].size
     strip = Image.new("RGB", (COLUMNS * width, -(-len(moments) // COLUMNS) * height))
     for place, moment in enumerate(moments):
