@@ -29,7 +29,7 @@ class GlimpseOptions:
         glimpses: N, glimpses in an episode: the one that `reset` shows and N - 1 looks; action N carries the class.
         glimpse_size: side g of the retina's patches, in pixels.
         scales: number k of patches, each twice as wide as the one before, all brought to g × g.
-        interpolation: "nearest" (whole pixels) or "bilinear".
+        interpolation: "nearest" (whole pixels) or "bilinear"; with `zoom` or `rotate` glimpses are always bilinear.
         moves: "absolute": an action's location is where to look; "relative": it is added, times `move_scale`, to the
             present location.
         move_scale: how far a relative move of 1 goes, in units of half the picture.
@@ -37,6 +37,13 @@ class GlimpseOptions:
         reward: "sparse": 1 at the end if the class is right; "dense": 1/N at each step whose label is right.
         action_format: how actions are written: "dict", "grid", "saccade" or "box" (see `attention_env.actions`).
         grid: the locations of the "grid" and "saccade" formats are the centres of grid × grid cells.
+        zoom: actions say how wide the next glimpse is: "zoom" from -1, half as wide and sharper, to 1, twice as wide; 0 is as
+            without. Observations show the "zoom" of their glimpse.
+        rotate: actions say how far the retina is turned for the next glimpse: "rotation", in half turns. Observations show the
+            "rotation" of their glimpse as (cos, sin) of its angle.
+        stop: actions say whether the episode ends: "stop" 1 makes their label the answer, as action N does. Not for "saccade",
+            where a class ends the episode anyhow.
+        step_cost: what each action costs: that much less reward, at every step; 0 or more.
         distortion: random distortion of each picture at every reset, for training: keyword arguments of
             `attention_env.distortion.Distortion`; absent by default.
         scene: the pictures are laid on a larger canvas, perhaps among pieces of others: keyword arguments of
@@ -60,6 +67,10 @@ class GlimpseOptions:
     reward: str = "sparse"
     action_format: str = "dict"
     grid: int = 7
+    zoom: bool = False
+    rotate: bool = False
+    stop: bool = False
+    step_cost: float = 0.0
     distortion: dict[str, float] | None = None
     scene: dict[str, Any] | None = None
     output: str = "numpy"
@@ -87,6 +98,11 @@ class GlimpseOptions:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
         if not (is_number(self.move_scale) and 0 < self.move_scale < math.inf):
             raise ValueError(f"move_scale must be a finite number above 0, got {self.move_scale!r}")
+        for name in ("zoom", "rotate", "stop"):
+            if not isinstance(value := getattr(self, name), bool):
+                raise ValueError(f"{name} must be True or False, got {value!r}")
+        if not (is_number(self.step_cost) and 0 <= self.step_cost < math.inf):
+            raise ValueError(f"step_cost must be a finite number of at least 0, got {self.step_cost!r}")
         if isinstance(self.start, str):
             _choose("start", self.start, STARTS)
         elif np.shape(self.start) != (2,) or not all(is_number(number) and -1 <= number <= 1 for number in self.start):
@@ -95,6 +111,10 @@ class GlimpseOptions:
             raise ValueError(f"device={self.device!r} needs output='torch': NumPy arrays live on the CPU")
         if self.reward == "dense" and self.action_format == "saccade":
             raise ValueError("reward='dense' needs a label in every action: use another action_format, or reward='sparse'")
+        if self.stop and self.action_format == "saccade":
+            raise ValueError(
+                "stop=True is not for action_format='saccade', where naming a class ends the episode anyhow: leave it out"
+            )
         object.__setattr__(self, "autoreset_mode", AutoresetMode(self.autoreset_mode))
 
     @classmethod
@@ -109,6 +129,16 @@ class GlimpseOptions:
         if unknown:
             raise TypeError(f"unknown setting {', '.join(unknown)}: a glimpse environment takes {', '.join(known)}")
         return cls(**{**defaults, **given})
+
+    @property
+    def free(self) -> bool:
+        """Whether glimpses are zoomed or turned."""
+        return self.zoom or self.rotate
+
+    @property
+    def lengths_differ(self) -> bool:
+        """Whether an action may end an episode before the others of a batch."""
+        return self.stop or self.action_format == "saccade"
 
 
 def is_number(value: Any) -> bool:

@@ -6,6 +6,8 @@
 |---|---|
 | arrows | look one patch further, or, in relative moves, as far as one move reaches |
 | click | look there, or, in relative moves, as far in that direction as one move reaches |
+| + - | with `zoom`: look again, sharper or wider |
+| , . | with `rotate`: look again, turned an eighth of a turn to the left or to the right |
 | 0 … 9, a … z | name the class, from class 10 on by a letter, and end the episode; or, in a world that moves, act once |
 | space, return | show the next picture, after the end |
 | escape | quit |
@@ -13,6 +15,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import string
 import warnings
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
     from pygame.event import Event
 
 ARROWS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
+ZOOM_KEYS = {"+": -0.5, "-": 0.5}
+TURN_KEYS = {",": -0.25, ".": 0.25}
 CLASS_KEYS = string.digits + string.ascii_lowercase
 # What the classes of a source are called, where a number does not say it.
 CLASS_NAMES = {
@@ -53,9 +58,9 @@ class PlayError(RuntimeError):
 class Game:
     """One person's episodes in a glimpse environment.
 
-    Naming a class ends an episode: early, it spends the actions that are left on the spot. Where the environment `acts` on the
-    label at every step, it is one action instead. A look carries the label named last, at first 0, since every action has one.
-    The score counts `is_success`, whatever the rewards.
+    Naming a class ends an episode: early, it spends the actions that are left on the spot, or, with `stop`, stops at once. Where
+    the environment `acts` on the label at every step, it is one action instead. A look carries the label named last, at first 0,
+    since every action has one, and is zoomed and turned like the one before. The score counts `is_success`, whatever the rewards.
 
     Args:
         env: a glimpse environment whose actions are in the "dict" format, as `gym.make` gives it.
@@ -66,6 +71,8 @@ class Game:
             elsewhere. Of a world that moves it is what the last glimpse shows.
         glimpse: (scales · C, g, g) float32, what the retina shows at present.
         path: the locations (2,) so far, the present one last.
+        zoom: of the glimpse.
+        rotation: of the glimpse, in half turns.
         named: the label named last; None before.
         success: whether the episode has ended well; None until it has ended.
         label: the true class; None until the episode has ended, and where there is none.
@@ -106,6 +113,12 @@ class Game:
         """How often one may still look before a class must be named."""
         return self._actions_left - 1 if self.success is None else 0
 
+    @property
+    def direction(self) -> NDArray[np.float32] | None:
+        """(cos, sin) of the angle that the glimpse is turned by; None where there is no turning."""
+        angle = self.rotation * math.pi
+        return np.array((math.cos(angle), math.sin(angle)), np.float32) if self.settings.rotate else None
+
     def press(self, key: str) -> None:
         """Do what a key asks for, or nothing if at present it asks for nothing.
 
@@ -119,15 +132,30 @@ class Game:
                 self._start(None)
         elif key in ARROWS:
             _, height, width = self.seen.shape
-            patch = np.array([2 * self.settings.glimpse_size / width, 2 * self.settings.glimpse_size / height])
+            patch = 2 * self.settings.glimpse_size * 2**self.zoom / np.array([width, height])
             self.look(self.path[-1] + patch * ARROWS[key])
+        elif key in ZOOM_KEYS and self.settings.zoom:
+            if abs(zoom := self.zoom + ZOOM_KEYS[key]) <= 1:
+                self.look(self.path[-1], zoom=zoom)
+        elif key in TURN_KEYS and self.settings.rotate:
+            self.look(self.path[-1], rotation=self.rotation + TURN_KEYS[key])
         elif len(key) == 1 and key in CLASS_KEYS[: self.classes]:
             self.name(CLASS_KEYS.index(key))
 
-    def look(self, place: NDArray[Any] | tuple[float, float]) -> None:
-        """Look at a place (x, y), or as far towards it as a move goes; without a look left nothing happens."""
+    def look(self, place: NDArray[Any] | tuple[float, float], zoom: float | None = None, rotation: float | None = None) -> None:
+        """Look at a place (x, y), or as far towards it as a move goes; without a look left nothing happens.
+
+        Args:
+            place: (x, y), in [-1, 1].
+            zoom: of the glimpse, clipped to [-1, 1]; None for that of the last one.
+            rotation: of the glimpse, in half turns; None for that of the last one.
+        """
         if not self.looks_left:
             return
+        if zoom is not None:
+            self.zoom = min(max(zoom, -1.0), 1.0)
+        if rotation is not None:
+            self.rotation = (rotation + 1) % 2 - 1
         action = np.asarray(place, np.float32)
         if self.settings.moves == "relative":
             action = (action - self.path[-1]) / self.settings.move_scale
@@ -138,7 +166,7 @@ class Game:
         stay = np.zeros(2) if self.settings.moves == "relative" else self.path[-1]
         while self.success is None:
             self.named = label
-            self._act(stay)
+            self._act(stay, stop=True)
             if self._batch.acts:
                 break
 
@@ -147,17 +175,24 @@ class Game:
         self._edge, self._half_size = self._batch.retina.fine_places(self._batch.started()[0])
         self._whole: NDArray[np.float32] = self._batch.images()[0].numpy()
         self.path = []
+        self.zoom = self.rotation = 0.0
         self.named = self.success = self.label = None
         self._forget()
         self._observe(observation)
 
     def _forget(self) -> None:
         self.seen = np.zeros_like(self._whole)
-        # How coarse the finest patch was that showed a pixel: its scale, or the number of scales where there was none.
-        self._coarseness: NDArray[np.int64] = np.full(self.seen.shape[1:], self.settings.scales)
+        # How coarse the finest patch was that showed a pixel: its scale and zoom; infinitely where there was none.
+        self._coarseness: NDArray[np.float64] = np.full(self.seen.shape[1:], np.inf)
 
-    def _act(self, location: NDArray[Any]) -> None:
-        action = {"location": np.clip(location, -1, 1).astype(np.float32), "label": self.named or 0}
+    def _act(self, location: NDArray[Any], stop: bool = False) -> None:
+        action: dict[str, Any] = {"location": np.clip(location, -1, 1).astype(np.float32), "label": self.named or 0}
+        if self.settings.zoom:
+            action["zoom"] = np.array([self.zoom], np.float32)
+        if self.settings.rotate:
+            action["rotation"] = np.array([self.rotation], np.float32)
+        if self.settings.stop:
+            action["stop"] = int(stop)
         observation, _, ended, _, info = self._env.step(action)
         if self._batch.acts:
             self._whole = self._batch.images()[0].numpy()
@@ -180,18 +215,21 @@ class Game:
 
     def _paint(self, patch: NDArray[np.float32], scale: int) -> None:
         """Lay a patch (C, g, g) over what has been seen, except where that was sharper."""
-        size, (height, width) = self.settings.glimpse_size, self._coarseness.shape
+        size, (height, width), coarseness = self.settings.glimpse_size, self._coarseness.shape, scale + self.zoom
         # Computed as the retina does it, so that rounding is the same to the pixel.
         fine = torch.addcmul(self._edge, torch.from_numpy(self.path[-1])[None], self._half_size)[0].numpy()
         edges = fine - self._batch.retina.border - size * (2**scale - 1) / 2
-        if self.settings.interpolation == "nearest":
+        if self._batch.retina.interpolation == "nearest":
             edges = np.floor(edges)
-        across = np.floor((np.arange(width) + 0.5 - edges[0]) / 2**scale).astype(np.int64)
-        down = np.floor((np.arange(height) + 0.5 - edges[1]) / 2**scale).astype(np.int64)
-        inside = ((down >= 0) & (down < size))[:, None] & ((across >= 0) & (across < size))
-        y, x = np.nonzero(inside & (scale <= self._coarseness))
-        self.seen[:, y, x] = patch[:, down[y], across[x]]
-        self._coarseness[y, x] = scale
+        middle = edges + size * 2**scale / 2
+        x, y = np.arange(width) + 0.5 - middle[0], (np.arange(height) + 0.5 - middle[1])[:, None]
+        cosine, sine = (1.0, 0.0) if self.direction is None else self.direction
+        across = np.floor((x * cosine + y * sine) / 2**coarseness + size / 2).astype(np.int64)  # (H, W)
+        down = np.floor((y * cosine - x * sine) / 2**coarseness + size / 2).astype(np.int64)
+        inside = (across >= 0) & (across < size) & (down >= 0) & (down < size)
+        shown = inside & (coarseness <= self._coarseness)
+        self.seen[:, shown] = patch[:, down[shown], across[shown]]
+        self._coarseness[shown] = coarseness
 
 
 # What one sees ------------------------------------------------------------------------------------------------------
@@ -204,7 +242,8 @@ def draw_game(game: Game) -> NDArray[np.uint8]:
         (height, width, 3) uint8, of the same shape throughout a game; the left part is a frame of `attention_env.rendering`.
     """
     settings = game.settings
-    frame = draw_frame(game.picture, game.glimpse, np.stack(game.path), settings.glimpse_size, settings.scales)
+    path, size, scales = np.stack(game.path), settings.glimpse_size, settings.scales
+    frame = draw_frame(game.picture, game.glimpse, path, size, scales, game.zoom, game.direction)
     height, width, _ = frame.shape
     page = Image.new("RGB", (width + NAMES_WIDTH, height + 2 * LINE + GAP), BACKGROUND)
     page.paste(Image.fromarray(frame), (0, 0))
@@ -236,7 +275,10 @@ def _what_now(game: Game) -> str:
         truth = "" if game.label is None else f", it was {_key_and_name(game, game.label)}"
         return f"{verdict}{truth}    space: next"
     glimpse = f"glimpse {len(game.path)} of {game.settings.glimpses}"
-    return f"{glimpse}    look: arrows, click; name: keys" if game.looks_left else f"{glimpse}, the last    name: keys"
+    if not game.looks_left:
+        return f"{glimpse}, the last    name: keys"
+    zoom, turn = "; zoom: + -" if game.settings.zoom else "", "; turn: , ." if game.settings.rotate else ""
+    return f"{glimpse}    look: arrows, click{zoom}{turn}; name: keys"
 
 
 def _key_and_name(game: Game, label: int) -> str:
@@ -298,8 +340,8 @@ def _handle(game: Game, event: Event) -> None:
         game.press("escape")
     elif event.type == pygame.KEYDOWN:
         # The character, not the key: digits stand on other keys elsewhere, and on the keypad.
-        character = event.unicode.lower()
-        game.press(character if character.isalnum() else pygame.key.name(event.key))
+        character = event.unicode.strip().lower()
+        game.press(character if character.isprintable() and character else pygame.key.name(event.key))
     elif event.type == pygame.MOUSEBUTTONDOWN and event.button == pygame.BUTTON_LEFT:
         place = place_at(game, *event.pos)
         if place is not None:

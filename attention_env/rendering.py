@@ -12,10 +12,17 @@ BACKGROUND = (24, 26, 32)
 PATH = (255, 176, 0)
 # One colour per scale, finest first.
 BOXES = ((0, 229, 255), (124, 252, 120), (255, 120, 200), (190, 160, 255))
+CORNERS = ((-1, -1), (1, -1), (1, 1), (-1, 1))
 
 
 def draw_frame(
-    image: NDArray[np.float32], glimpse: NDArray[np.float32], path: NDArray[np.float32], size: int, scales: int
+    image: NDArray[np.float32],
+    glimpse: NDArray[np.float32],
+    path: NDArray[np.float32],
+    size: int,
+    scales: int,
+    zoom: float = 0.0,
+    rotation: NDArray[np.float32] | None = None,
 ) -> NDArray[np.uint8]:
     """Draw one moment of an episode.
 
@@ -23,25 +30,32 @@ def draw_frame(
         image: (C, H, W) in [0, 1], the whole picture, which the agent does not see.
         glimpse: (scales · C, size, size) in [0, 1], what it sees.
         path: (steps, 2), the locations so far, the present one last.
-        size: side of the finest patch in pixels of the picture.
+        size: side of the finest patch in pixels of the picture, at zoom 0.
         scales: number of patches.
+        zoom: of the glimpse.
+        rotation: (cos, sin) of the angle that the glimpse is turned by; None for upright boxes.
 
     Returns:
         (height, width, 3) uint8: the picture left, the patches, finest on top, in a column on the right.
     """
     channels, height, width = image.shape
-    zoom = SIDE / max(height, width)
-    left = _to_picture(image).resize((round(width * zoom), round(height * zoom)), Image.Resampling.NEAREST)
+    pitch = SIDE / max(height, width)
+    left = _to_picture(image).resize((round(width * pitch), round(height * pitch)), Image.Resampling.NEAREST)
     draw = ImageDraw.Draw(left)
-    points = [((x + 1) / 2 * width * zoom, (y + 1) / 2 * height * zoom) for x, y in path.tolist()]
+    points = [((x + 1) / 2 * width * pitch, (y + 1) / 2 * height * pitch) for x, y in path.tolist()]
     if len(points) > 1:
         draw.line(points, fill=PATH, width=2)
     for x, y in points[:-1]:
         draw.ellipse((x - 4, y - 4, x + 4, y + 4), fill=PATH)
     x, y = points[-1]
     for scale in reversed(range(scales)):
-        half = size * 2**scale / 2 * zoom
-        draw.rectangle((x - half, y - half, x + half, y + half), outline=BOXES[scale % len(BOXES)], width=3)
+        half, colour = size * 2 ** (scale + zoom) / 2 * pitch, BOXES[scale % len(BOXES)]
+        if rotation is None:
+            draw.rectangle((x - half, y - half, x + half, y + half), outline=colour, width=3)
+        else:
+            across, down = half * rotation, half * np.array((-rotation[1], rotation[0]))
+            corners = [tuple((x, y) + right * across + low * down) for right, low in CORNERS]
+            draw.polygon(corners, outline=colour, width=3)
 
     side = (SIDE - GAP * (scales - 1)) // scales if scales > 1 else SIDE // 2
     frame = Image.new("RGB", (SIDE + 3 * GAP + side, SIDE + 2 * GAP), BACKGROUND)

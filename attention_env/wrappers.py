@@ -21,6 +21,9 @@ from torch import Tensor
 from attention_env.actions import ActionError
 from attention_env.envs.glimpse import GlimpseEnv, GlimpseVectorEnv
 
+# What histories are made of; an environment without zoom or rotation has no such history.
+PARTS = {"glimpses": "glimpse", "locations": "location", "zooms": "zoom", "rotations": "rotation"}
+
 
 class GlimpseHistory(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """Shows all glimpses of the episode so far instead of the last one.
@@ -28,7 +31,8 @@ class GlimpseHistory(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     The observation becomes `Dict(glimpses=Box(0, 1, (N, C, g, g)), locations=Box(-1, 1, (N, 2)), seen=Box(0, 1, (N,)))`, all
     float32, N being the environment's `glimpses`: slot t holds the glimpse that was taken at step t, slot 0 the one that `reset`
     shows. `seen` is 1 where a glimpse is; slots that are not reached yet are 0. The step that ends an episode takes no glimpse,
-    so its observation is the one before.
+    so its observation is the one before. With the environment's switches come `zooms=Box(-1, 1, (N, 1))` and
+    `rotations=Box(-1, 1, (N, 2))`.
 
     Args:
         env: a glimpse environment, perhaps in wrappers that leave its observation as it is.
@@ -49,7 +53,7 @@ class GlimpseHistory(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode; the arguments are the environment's."""
         observation, info = self.env.reset(seed=seed, options=options)
-        self._history = {key: np.zeros(shape, np.float32) for key, shape in self._shapes.items()}
+        self._history = {name: np.zeros(shape, np.float32) for name, shape in self._shapes.items()}
         self._slot = 0
         self._add(observation)
         return self._shown(), info
@@ -63,9 +67,8 @@ class GlimpseHistory(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         return self._shown(), float(reward), terminated, truncated, info
 
     def _add(self, observation: dict[str, NDArray[np.float32]]) -> None:
-        self._history["glimpses"][self._slot] = observation["glimpse"]
-        self._history["locations"][self._slot] = observation["location"]
-        self._history["seen"][self._slot] = 1
+        for name, slots in self._history.items():
+            slots[self._slot] = 1 if name == "seen" else observation[PARTS[name]]
 
     def _shown(self) -> dict[str, NDArray[np.float32]]:
         """Give the history in arrays of its own."""
@@ -138,8 +141,9 @@ class VectorGlimpseHistory(VectorWrapper):
         """Make an empty history in every row."""
         self._begun = True
         self._slots = torch.arange(self._length, device=self._device)
-        self._glimpses = torch.zeros(self.num_envs, *self._shapes["glimpses"], device=self._device)
-        self._locations = torch.zeros(self.num_envs, *self._shapes["locations"], device=self._device)
+        self._shown = {
+            name: torch.zeros(self.num_envs, *shape, device=self._device) for name, shape in self._shapes.items() if name != "seen"
+        }
         self._seen = torch.zeros(self.num_envs, *self._shapes["seen"], dtype=torch.bool, device=self._device)
 
     def _add(self, observation: dict[str, Any], slot: Tensor, looked: Tensor) -> None:
@@ -150,21 +154,19 @@ class VectorGlimpseHistory(VectorWrapper):
             slot: (n,) int64.
             looked: (n,) bool, rows that show a new glimpse; the others stay as they are.
         """
-        glimpse, location = torch.as_tensor(observation["glimpse"]), torch.as_tensor(observation["location"])
         here = looked[:, None] & (self._slots == slot[:, None])  # (n, N)
         later = looked[:, None] & (self._slots > slot[:, None])
-        self._glimpses = torch.where(here[..., None, None, None], glimpse[:, None], self._glimpses)
-        self._locations = torch.where(here[..., None], location[:, None], self._locations)
+        self._shown = {
+            name: torch.where(_like(here, slots), torch.as_tensor(observation[PARTS[name]])[:, None], slots)
+            for name, slots in self._shown.items()
+        }
         self._seen = (self._seen | here) & ~later
 
     def _histories(self) -> dict[str, Any]:
         """Give the histories in tensors or arrays of their own."""
         empty = ~self._seen
-        histories = {
-            "glimpses": self._glimpses.masked_fill(empty[..., None, None, None], 0.0),
-            "locations": self._locations.masked_fill(empty[..., None], 0.0),
-            "seen": self._seen.float(),
-        }
+        histories = {name: slots.masked_fill(_like(empty, slots), 0.0) for name, slots in self._shown.items()}
+        histories["seen"] = self._seen.float()
         return {key: tensor.numpy() for key, tensor in histories.items()} if self._numpy else histories
 
     def _final(self, mask: Any) -> Any:
@@ -178,6 +180,11 @@ class VectorGlimpseHistory(VectorWrapper):
         return final
 
 
+def _like(mask: Tensor, slots: Tensor) -> Tensor:
+    """Bring a mask (n, N) to as many axes as what it is for, (n, N, …)."""
+    return mask.view(*mask.shape, *[1] * (slots.dim() - 2))
+
+
 def _history_shapes(space: gym.Space[Any], glimpses: int) -> dict[str, tuple[int, ...]]:
     """Tell the shapes of the histories of one environment's observations.
 
@@ -186,11 +193,10 @@ def _history_shapes(space: gym.Space[Any], glimpses: int) -> dict[str, tuple[int
     """
     if not isinstance(space, gym.spaces.Dict) or not {"glimpse", "location", "remaining"} <= space.keys():
         raise ValueError(f"a history is made of observations with 'glimpse', 'location' and 'remaining': wrap those, not {space}")
-    shape = space["glimpse"].shape
-    assert shape is not None
-    return {"glimpses": (glimpses, *shape), "locations": (glimpses, 2), "seen": (glimpses,)}
+    shapes = {name: (glimpses, *(space[part].shape or ())) for name, part in PARTS.items() if part in space.spaces}
+    return {**shapes, "seen": (glimpses,)}
 
 
 def _history_space(shapes: dict[str, tuple[int, ...]]) -> gym.spaces.Dict:
-    low = {"glimpses": 0.0, "locations": -1.0, "seen": 0.0}
-    return gym.spaces.Dict({key: gym.spaces.Box(low[key], 1.0, shape, np.float32) for key, shape in shapes.items()})
+    low = {"glimpses": 0.0, "locations": -1.0, "zooms": -1.0, "rotations": -1.0, "seen": 0.0}
+    return gym.spaces.Dict({name: gym.spaces.Box(low[name], 1.0, shape, np.float32) for name, shape in shapes.items()})

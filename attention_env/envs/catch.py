@@ -74,6 +74,8 @@ class CatchVectorEnv(GlimpseVectorEnv):
                 raise ValueError(f"Catch takes no other {name} than {wanted!r}, got {getattr(settings, name)!r}")
         if settings.glimpses >= SIDE:
             raise ValueError(f"Catch has at most {SIDE - 1} glimpses, since the ball falls a row at each, got {settings.glimpses}")
+        if settings.stop:
+            raise ValueError("Catch takes no stop=True: the ball must come down before it is caught")
         if settings.action_format == "saccade":
             raise ValueError("Catch needs a move at every step: use action_format='dict', 'grid' or 'box'")
         return load_games(settings.split), None
@@ -93,14 +95,15 @@ class CatchVectorEnv(GlimpseVectorEnv):
         turn = torch.zeros(count, dtype=torch.int64, device=self.device)
         return self._prepare(self._started, turn), turn
 
-    def _move_world(self, decision: Decision) -> None:
+    def _move_world(self, decision: Decision, resting: Tensor | None) -> None:
         """The ball falls one row and bounces off the walls; the paddle moves left, stays or moves right."""
         column, speed, paddle = self._games.unbind(1)
         column = column + speed
         bounced = (column < 0) | (column > SIDE - 1)
         column = torch.where(column < 0, -column, torch.where(column > SIDE - 1, 2 * (SIDE - 1) - column, column))
         paddle = (paddle + decision.label.clamp(0, 2) - 1).clamp(0, SIDE - 2)
-        self._games = torch.stack((column, torch.where(bounced, -speed, speed), paddle), dim=1)
+        games = torch.stack((column, torch.where(bounced, -speed, speed), paddle), dim=1)
+        self._games = games if resting is None else torch.where(resting[:, None], self._games, games)
         turn = self._turn if isinstance(self._turn, Tensor) else torch.full_like(self._rows, self._turn)
         self._shown = self._prepare(self._games, turn)
 
@@ -141,7 +144,8 @@ class CatchEnv(GlimpseEnv):
 
     ## Action space
     `Dict(location=Box(-1, 1, (2,)), label=Discrete(3))`: where to look next, and what the paddle does now: 0 left, 1 stay, 2 right.
-    "grid" and "box" are as `GlimpseEnv` describes them; "saccade" cannot move the paddle while looking and is refused.
+    "grid" and "box" are as `GlimpseEnv` describes them, and so are `zoom` and `rotate`; "saccade" cannot move the paddle while
+    looking and is refused, and so is `stop`, since the ball must come down.
 
     ## Observation space
     `Dict(glimpse=Box(0, 1, (3, 6, 6)), location=Box(-1, 1, (2,)), remaining=Box(0, 1, (1,)))`, float32: patches that cover 6, 12
@@ -159,8 +163,9 @@ class CatchEnv(GlimpseEnv):
     After N actions the ball has reached the paddle's row. `info` holds `is_success` then.
 
     ## Arguments
-    `glimpse_size=6`, `scales=3`, `interpolation`, `moves`, `move_scale`, `start`, `action_format`, `grid`, `split` and those for
-    output and rendering, as in `attention_env.options.GlimpseOptions`; `glimpses=23` or fewer, for shorter games.
+    `glimpse_size=6`, `scales=3`, `interpolation`, `moves`, `move_scale`, `start`, `action_format`, `grid`, `zoom`, `rotate`,
+    `step_cost`, `split` and those for output and rendering, as in `attention_env.options.GlimpseOptions`; `glimpses=23` or fewer,
+    for shorter games.
     """
 
     vector_class = CatchVectorEnv

@@ -21,7 +21,7 @@ from attention_env.distortion import Distortion
 from attention_env.envs.one_row import OneRow, is_plain
 from attention_env.options import GlimpseOptions
 from attention_env.rendering import draw_frame
-from attention_env.retina import Prepared, Retina
+from attention_env.retina import Prepared, Retina, direction
 from attention_env.scenes import Scene, load_scenes
 from attention_env.sources import load_pictures
 
@@ -47,9 +47,16 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
     Information: at the end of an episode `infos` holds "label" (the true class) and "is_success", with Gymnasium's masks
     "_label" and "_is_success"; under `autoreset_mode="SameStep"` they are in "final_info", beside "final_obs".
 
+    Under `autoreset_mode="Disabled"` rows that have ended rest while others still play: their action is ignored, whatever its
+    values, their reward is 0, `terminated` stays true, their observation stays as it is, and no information comes again. Once all
+    rows have ended, a step raises `ResetNeeded`.
+
     With `output="torch"` observations, rewards, flags and infos are tensors on `device`, actions are expected as such, and
     no step waits for the device: actions are checked there, and an invalid one is reported by the step that ends the episode
-    (and "final_obs" is one dictionary of batched tensors).
+    (and "final_obs" is one dictionary of batched tensors). Where episodes end early, by `stop` or in "saccade", autoreset must
+    ask the device which have. Without autoreset nothing is asked either, from a reset of all rows up to the N-th step: infos come
+    with every step, their masks telling for which rows; an invalid action is reported by the N-th step or an earlier reset of all
+    rows; and only the step after the N-th raises `ResetNeeded`.
 
     Seeds: one generator for the whole batch, so the same seed, `num_envs` and actions give the same episodes.
     """
@@ -70,9 +77,12 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
         self.metadata = {**METADATA, "autoreset_mode": self.autoreset_mode}
 
         self.pictures, self.scene = self._load()
-        self.retina = Retina(self.settings.glimpse_size, self.settings.scales, self.settings.interpolation)
+        interpolation = "bilinear" if self.settings.free else self.settings.interpolation
+        self.retina = Retina(self.settings.glimpse_size, self.settings.scales, interpolation, self.settings.free)
         self.distortion = None if self.settings.distortion is None else Distortion(**self.settings.distortion)
-        self.action_format = ACTION_FORMATS[self.settings.action_format](self.pictures.classes, self.settings.grid)
+        self.action_format = ACTION_FORMATS[self.settings.action_format](
+            self.pictures.classes, self.settings.grid, self.settings.zoom, self.settings.rotate, self.settings.stop
+        )
 
         size, channels = self.settings.glimpse_size, self.settings.scales * self.pictures.shape[0]
         self.single_action_space = self.action_format.space
@@ -81,6 +91,10 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
             location=gym.spaces.Box(-1.0, 1.0, (2,), np.float32),
             remaining=gym.spaces.Box(0.0, 1.0, (1,), np.float32),
         )
+        if self.settings.zoom:
+            self.single_observation_space["zoom"] = gym.spaces.Box(-1.0, 1.0, (1,), np.float32)
+        if self.settings.rotate:
+            self.single_observation_space["rotation"] = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
 
@@ -91,6 +105,8 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
         # them, and nothing has to be asked of the device; otherwise both are tensors with one element per row.
         self._turn: int | Tensor = 0
         self._ended: bool | Tensor = False
+        # Actions since all rows started together, where the device shall not be asked which have ended; None where it is.
+        self._unasked: int | None = None
         self._valid: Tensor
 
     # What Gymnasium asks for ----------------------------------------------------------------------------------------
@@ -100,12 +116,15 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
 
         Raises:
             ValueError: for options of a wrong name, shape or range.
+            attention_env.actions.ActionError: if an invalid action on the device has not been reported yet.
         """
         super().reset(seed=seed)
         if self._generator is None or seed is not None:
             self._generator = torch.Generator(self.device).manual_seed(int(self.np_random.integers(2**63)))
         mask, index, location, copies = self._read_options(options or {})
         if mask is None or self._shown is None or bool(mask.all()):
+            if self._unasked:
+                self._report_invalid()
             self._start_all(index, location, copies)
             self._valid = torch.ones((), dtype=torch.bool, device=self.device)
         else:
@@ -118,27 +137,33 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
 
         Raises:
             attention_env.actions.ActionError: if an action is outside the space.
-            gymnasium.error.ResetNeeded: before the first `reset`, and under "Disabled" autoreset after an episode's end.
+            gymnasium.error.ResetNeeded: before the first `reset`, and under "Disabled" autoreset after the end of all episodes.
         """
         if self._shown is None:
             raise gym.error.ResetNeeded("call reset() before step()")
-        decision = self.action_format.decode(actions, self.num_envs)
-        restarting = self._ended
-        if self.autoreset_mode == AutoresetMode.DISABLED and _any(restarting):
-            raise gym.error.ResetNeeded("an episode has ended; without autoreset, reset() it (or some, by options['reset_mask'])")
+        resting: Tensor | None = None
+        if self.autoreset_mode == AutoresetMode.DISABLED:
+            if self._all_have_ended():
+                raise gym.error.ResetNeeded(
+                    "every episode has ended; without autoreset, reset() them (or some, by options['reset_mask'])"
+                )
+            resting = self._ended if isinstance(self._ended, Tensor) else None
+        decision = self.action_format.decode(actions, self.num_envs, resting)
         if decision.valid is not None:
             self._valid = self._valid & decision.valid
 
         infos: dict[str, Any] = {}
-        if self.autoreset_mode == AutoresetMode.NEXT_STEP and _any(restarting):
-            rewards, self._ended = self._restart_or_advance(restarting, decision)
+        if self.autoreset_mode == AutoresetMode.NEXT_STEP and _any(self._ended):
+            rewards, self._ended = self._restart_or_advance(decision)
         else:
-            rewards, self._ended = self._advance(decision)
+            rewards, self._ended = self._advance(decision, resting)
         ended = self._ended
-        if _any(ended):
-            infos = self._final_infos(ended, decision)
+        just_ended = ended if resting is None else ended & ~resting
+        if self._unasked is not None or _any(just_ended):
+            infos = self._final_infos(just_ended, decision)
             if self.autoreset_mode == AutoresetMode.SAME_STEP:
                 infos = self._restart_at_once(ended, infos)
+        if self._unasked == self.settings.glimpses or (self._unasked is None and infos):
             self._report_invalid()
         return (
             self._leave(self._observation()),
@@ -152,10 +177,19 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
         """Draw every row: the picture, the boxes of all scales, the path so far, and what the retina sees."""
         if self.render_mode is None or self._shown is None:
             return None
-        glimpses = self.retina.look(self._shown, self._location, self._rows).cpu().numpy()
+        glimpses = self._glimpses().cpu().numpy()
         images = self.images().cpu().numpy()
+        pose = {name: values.cpu().numpy() for name, values in self._pose.items()}
         return tuple(
-            draw_frame(images[row], glimpses[row], np.stack(self._paths[row]), self.settings.glimpse_size, self.settings.scales)
+            draw_frame(
+                images[row],
+                glimpses[row],
+                np.stack(self._paths[row]),
+                self.settings.glimpse_size,
+                self.settings.scales,
+                pose["zoom"][row].item() if self.settings.zoom else 0.0,
+                pose["rotation"][row] if self.settings.rotate else None,
+            )
             for row in range(self.num_envs)
         )
 
@@ -215,15 +249,19 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
         self._rows = torch.arange(count, device=self.device)
         self._shown, self._labels = self._draw(count, index, copies)
         self._location = self._first_location(count) if location is None else location
-        in_step = self.settings.action_format != "saccade"
+        self._pose = self._first_pose(count)
+        in_step = not self.settings.lengths_differ
         self._turn = 0 if in_step else torch.zeros(count, dtype=torch.int64, device=self.device)
         self._ended = False if in_step else torch.zeros(count, dtype=torch.bool, device=self.device)
+        disabled = self.autoreset_mode == AutoresetMode.DISABLED
+        self._unasked = 0 if disabled and self.settings.output == "torch" and not in_step else None
         if self.render_mode is not None:
             self._paths: list[list[NDArray[np.float32]]] = [[place] for place in self._location.cpu().numpy().copy()]
 
     def _start_rows(self, rows: Tensor, index: Tensor | None, location: Tensor | None) -> None:
         """Start new episodes in some rows; from here on the rows are no longer in step."""
         assert self._shown is not None
+        self._unasked = None
         if isinstance(self._turn, int):
             self._turn = self._full(self._turn, torch.int64)
         if isinstance(self._ended, bool):
@@ -232,6 +270,8 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
         self._shown.put(rows, pictures)
         # A tensor of its own: what earlier observations show must not change.
         self._location = self._location.index_copy(0, rows, self._first_location(len(rows)) if location is None else location)
+        first = self._first_pose(len(rows))
+        self._pose = {name: values.index_copy(0, rows, first[name]) for name, values in self._pose.items()}
         self._turn[rows] = 0
         self._ended = self._ended.index_fill(0, rows, False)
         if self.render_mode is not None:
@@ -266,36 +306,69 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
             return torch.rand(count, 2, generator=self._generator, device=self.device) * 2 - 1
         return torch.tensor(start, dtype=torch.float32, device=self.device).expand(count, 2).clone()
 
-    def _advance(self, decision: Decision) -> tuple[float | Tensor, bool | Tensor]:
-        """Take one action in every row; return rewards (n,), or 0 for all, and which episodes that ended."""
-        glimpses = self.settings.glimpses
-        self._turn = self._turn + 1
-        ended: bool | Tensor = self._turn >= glimpses
+    def _first_pose(self, count: int) -> dict[str, Tensor]:
+        """Give what the first glimpses are taken with, as the retina takes it and as it is shown, of what is switched on."""
+        pose = {}
+        if self.settings.zoom:
+            pose["zoom"] = torch.zeros(count, 1, device=self.device)
+        if self.settings.rotate:
+            pose["rotation"] = torch.eye(1, 2, device=self.device).repeat(count, 1)  # (cos, sin) of 0
+        return pose
+
+    def _advance(self, decision: Decision, resting: Tensor | None) -> tuple[float | Tensor, bool | Tensor]:
+        """Take one action in every row that does not rest.
+
+        Args:
+            decision: what the actions ask for.
+            resting: (n,) bool, rows whose episode ended before; nothing of them changes. None if there are none.
+
+        Returns:
+            Rewards (n,), or one for all rows, and which episodes have ended, in this step or before.
+        """
+        self._turn = self._turn + (1 if resting is None else ~resting)
+        if self._unasked is not None:
+            self._unasked += 1
+        ended: bool | Tensor = self._turn >= self.settings.glimpses
         if decision.answers is not None:
             ended = ended | decision.answers
-        moved = self.moved(self._location, decision.location)
-        if isinstance(ended, Tensor):
-            moved = torch.where(ended[:, None], self._location, moved)
-        elif ended:
-            moved = self._location
-        self._location = moved
-        self._move_world(decision)
+        if resting is not None:
+            ended = ended | resting
+        if ended is not True:
+            self._move_eye(decision, ended)
+        self._move_world(decision, resting)
         if self.render_mode is not None:
             self._extend_paths(ended)
+        rewards = self._rewards(decision, ended)
+        return rewards if resting is None else torch.where(resting, 0.0, rewards), ended
 
+    def _move_eye(self, decision: Decision, ended: bool | Tensor) -> None:
+        """Look where the actions say, except where an episode has ended."""
+        location, pose = self.moved(self._location, decision.location), {}
+        if decision.zoom is not None:
+            pose["zoom"] = decision.zoom.clamp(-1.0, 1.0)
+        if decision.rotation is not None:
+            pose["rotation"] = direction(decision.rotation)
+        if isinstance(ended, Tensor):
+            stays = ended[:, None]
+            location = torch.where(stays, self._location, location)
+            pose = {name: torch.where(stays, self._pose[name], values) for name, values in pose.items()}
+        self._location, self._pose = location, pose
+
+    def _move_world(self, decision: Decision, resting: Tensor | None) -> None:
+        """Let what is looked at move, except in rows that rest; pictures do not."""
+
+    def _rewards(self, decision: Decision, ended: bool | Tensor) -> float | Tensor:
+        """Tell what the actions earn, less what they cost: (n,) float64, or one number for all rows."""
+        rewards: float | Tensor = 0.0
         if self.settings.reward == "dense":
-            return (decision.label == self._labels).double() / glimpses, ended
-        if ended is False:
-            return 0.0, ended
-        return (self._right(decision) & ended).float(), ended
-
-    def _move_world(self, decision: Decision) -> None:
-        """Let what is looked at move; pictures do not."""
+            rewards = (decision.label == self._labels).double() / self.settings.glimpses
+        elif ended is not False:
+            rewards = (self._right(decision) & ended).double()
+        return rewards - self.settings.step_cost if self.settings.step_cost else rewards
 
     def _right(self, decision: Decision) -> Tensor:
         """Tell which rows name the true class."""
-        right = decision.label == self._labels
-        return right if decision.answers is None else right & decision.answers
+        return decision.label == self._labels
 
     def moved(self, present: Tensor, location: Tensor) -> Tensor:
         """Tell where an action's location leads to from the present one; both and the result are (n, 2)."""
@@ -304,15 +377,15 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
             location = torch.add(present, location, alpha=self.settings.move_scale).clamp_(-1.0, 1.0)
         return location
 
-    def _restart_or_advance(self, restarting: bool | Tensor, decision: Decision) -> tuple[float | Tensor, bool | Tensor]:
+    def _restart_or_advance(self, decision: Decision) -> tuple[float | Tensor, bool | Tensor]:
         """NEXT_STEP: rows whose episode ended in the step before start anew, their action ignored; the others go on."""
-        if restarting is True:
+        restarting = self._ended
+        if not isinstance(restarting, Tensor):
             self._start_all(None, None)
             return 0.0, self._ended
-        assert isinstance(restarting, Tensor)
-        rewards, self._ended = self._advance(decision)
+        rewards, self._ended = self._advance(decision, restarting)
         self._start_rows(restarting.nonzero()[:, 0], None, None)
-        return rewards.masked_fill(restarting, 0.0) if isinstance(rewards, Tensor) else rewards, self._ended
+        return rewards, self._ended
 
     def _restart_at_once(self, ended: bool | Tensor, infos: dict[str, Any]) -> dict[str, Any]:
         """SAME_STEP: start new episodes where one ended, keeping the old end's observation and infos aside."""
@@ -328,14 +401,18 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
     # What the agent is shown ----------------------------------------------------------------------------------------
 
     def _observation(self) -> dict[str, Tensor]:
-        assert self._shown is not None
         left = (self.settings.glimpses - self._turn) / self.settings.glimpses
         remaining = left[:, None] if isinstance(left, Tensor) else self._full(left, torch.float32)[:, None]
         return {
-            "glimpse": self.retina.look(self._shown, self._location, self._rows),
+            "glimpse": self._glimpses(),
             "location": self._location.clone(),
             "remaining": remaining,
+            **{name: values.clone() for name, values in self._pose.items()},
         }
+
+    def _glimpses(self) -> Tensor:
+        assert self._shown is not None
+        return self.retina.look(self._shown, self._location, self._rows, **self._pose)
 
     def _final_infos(self, ended: bool | Tensor, decision: Decision) -> dict[str, Tensor]:
         """Gather what is told at the end of episodes."""
@@ -347,6 +424,12 @@ class GlimpseVectorEnv(EzPickle, VectorEnv[Any, Any, Any]):
             "is_success": self._right(decision) & mask,
             "_is_success": mask.clone(),
         }
+
+    def _all_have_ended(self) -> bool:
+        """Tell whether no row still plays, as far as that is known without asking the device when it shall not be asked."""
+        if self._unasked is not None:
+            return self._unasked >= self.settings.glimpses
+        return self._ended if isinstance(self._ended, bool) else bool(self._ended.all())
 
     def _report_invalid(self) -> None:
         """Say, where episodes end, that a device action since the last report was outside the space."""
@@ -462,22 +545,39 @@ class GlimpseEnv(EzPickle, gym.Env[Any, Any]):
     `action_format="saccade"`: `Discrete(grid² + K)`. The first grid² actions look at the centre of a cell, row by row from
     the top left; the others name a class, which ends the episode.
 
+    Three switches let an action say more; all are absent by default.
+
+    - `zoom=True`: how wide the next glimpse is. At zoom z patch s covers g·2^s·2^z pixels of the picture: at -1 it is half as
+      wide, and sharper, at 1 twice. Beyond [-1, 1] it is clipped.
+    - `rotate=True`: by how many half turns the retina is turned about its location for the next glimpse, positive from the x-axis
+      towards the y-axis, which points down. Whole turns count for nothing.
+    - `stop=True`: whether the episode ends with this action.
+
+    Neither zoom nor rotation adds to the one before, in relative moves either. "dict" has them as `zoom=Box(-1, 1, (1,))`,
+    `rotation=Box(-1, 1, (1,))`, `stop=Discrete(2)`. "grid" has a number more for each, in this order: 0, 1, 2 for zoom -1, 0, 1;
+    0 … 7 for eighths of a turn; 1 to stop. "box" has one more for each between location and scores, in this order; above 0 it
+    stops. In "saccade" a look is one of grid²·Z·R, numbered (cell · Z + zoom) · R + rotation, with Z = 3 zooms or 1, R = 8
+    rotations or 1, and the classes follow; a class stops as ever, so there is no `stop`.
+
     ## Observation space
     `Dict(glimpse=Box(0, 1, (scales·C, g, g)), location=Box(-1, 1, (2,)), remaining=Box(0, 1, (1,)))`, all float32: the
-    patches, finest first; where they were taken; the share of the episode's actions that is left.
+    patches, finest first; where they were taken; the share of the episode's actions that is left. With `zoom=True`,
+    `zoom=Box(-1, 1, (1,))` too; with `rotate=True`, `rotation=Box(-1, 1, (2,))`, cosine and sine of the angle: those of the
+    glimpse shown. `attention_env.retina` says what a zoomed or turned glimpse is to the pixel.
 
     ## Rewards
     `reward="sparse"`: 1 at the end if the class named there is right, else 0. `reward="dense"`: 1/N at each step whose
-    label is right (not in "saccade").
+    label is right (not in "saccade"). `step_cost=c` takes c off at every step, so that it pays to stop early, in "saccade" too.
 
     ## Starting state
-    A picture drawn uniformly from the split, looked at its centre (`start="random"`: anywhere; `start=[x, y]`: there).
-    `reset(options={"index": i})` shows picture i, `{"location": [x, y]}` starts there.
+    A picture drawn uniformly from the split, looked at its centre (`start="random"`: anywhere; `start=[x, y]`: there), at zoom 0
+    and not turned. `reset(options={"index": i})` shows picture i, `{"location": [x, y]}` starts there.
 
     ## Episode end
     N = `glimpses`: `reset` shows the first, N-1 actions look, and action N carries the class; its location is ignored. The
     end is a termination, never a truncation. In "saccade", naming a class ends the episode at once, and N actions without a
-    class end it with reward 0. At the end `info` holds `label`, the true class, and `is_success`.
+    class end it with reward 0. With `stop=True` an action that stops is the last one, as action N is in any case: its label is
+    the answer, its location is ignored. At the end `info` holds `label`, the true class, and `is_success`.
 
     ## Arguments
     Every setting of `attention_env.options.GlimpseOptions`. A single environment gives NumPy arrays on the CPU.

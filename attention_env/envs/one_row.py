@@ -23,8 +23,9 @@ Step = tuple[dict[str, Any], float, bool, bool, dict[str, Any]]
 
 def is_plain(settings: GlimpseOptions) -> bool:
     """Tell whether `OneRow` can play an environment of these settings."""
-    plain_retina = settings.scales == 1 and settings.interpolation == "nearest"
-    return plain_retina and settings.action_format != "saccade" and settings.render_mode is None
+    plain_retina = settings.scales == 1 and settings.interpolation == "nearest" and not settings.free
+    plain_episode = not settings.lengths_differ and not settings.step_cost
+    return plain_retina and plain_episode and settings.render_mode is None
 
 
 class OneRow:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -235,3 +237,175 @@ def test_wrong_values_of_saccade_tensors_raise_a_flag_and_leave_locations_inside
     assert decision.valid is not None
     assert decision.valid.item() is False
     assert (decision.location.abs() <= 1).all()
+
+
+# Zoom, rotation, stop -------------------------------------------------------------------------------------------------------
+
+SWITCHES = list(itertools.product([False, True], repeat=3))
+FORMATS_AND_SWITCHES = [(name, *on) for name in ACTION_FORMATS for on in SWITCHES if not (name == "saccade" and on[2])]
+
+
+def more(**parts: Any) -> dict[str, Any]:
+    """Actions for two rows that say everything, some of it replaced."""
+    return {**both(np.zeros((2, 2)), np.zeros(2, int)), "zoom": np.zeros((2, 1)), "rotation": np.zeros((2, 1)), **parts}
+
+
+def box(width: int) -> gym.spaces.Box:
+    return gym.spaces.Box(-1.0, 1.0, (width,), np.float32)
+
+
+def test_spaces_with_switches_are_those_of_the_table() -> None:
+    everything = {name: action_format(10, 7, True, True, True).space for name, action_format in ACTION_FORMATS.items()}
+    assert everything["dict"] == gym.spaces.Dict(
+        location=box(2), label=gym.spaces.Discrete(10), zoom=box(1), rotation=box(1), stop=gym.spaces.Discrete(2)
+    )
+    assert everything["grid"] == gym.spaces.MultiDiscrete([49, 10, 3, 8, 2])
+    assert everything["box"] == box(2 + 3 + 10)
+    assert SaccadeFormat(10, 7, True, True).space == gym.spaces.Discrete(49 * 3 * 8 + 10)
+    assert SaccadeFormat(10, 7, zoom=True).space == gym.spaces.Discrete(49 * 3 + 10)
+    assert GridFormat(10, 7, rotate=True).space == gym.spaces.MultiDiscrete([49, 10, 8])
+    assert BoxFormat(10, 7, stop=True).space == box(2 + 1 + 10)
+
+
+@pytest.mark.parametrize(("name", "zoom", "rotate", "stop"), FORMATS_AND_SWITCHES)
+def test_samples_with_switches_mean_the_same_as_arrays_and_as_tensors(name: str, zoom: bool, rotate: bool, stop: bool) -> None:
+    action_format = ACTION_FORMATS[name](10, 3, zoom, rotate, stop)
+    space = batch_space(action_format.space, 5)
+    space.seed(0)
+    for _ in range(20):
+        sample: Any = space.sample()
+        tensors = {key: torch.tensor(array) for key, array in sample.items()} if isinstance(sample, dict) else torch.tensor(sample)
+        of_arrays, of_tensors = action_format.decode(sample, 5), action_format.decode(tensors, 5)
+        assert of_arrays.valid is None
+        assert of_tensors.valid is not None
+        assert of_tensors.valid.item() is True
+        for part, twin in zip(of_arrays._replace(valid=None), of_tensors._replace(valid=None), strict=True):
+            assert (part is None and twin is None) or torch.equal(part, twin)
+        for part, on in ((of_arrays.zoom, zoom), (of_arrays.rotation, rotate)):
+            assert (part is not None) == on
+            assert part is None or (part.dtype, part.shape) == (torch.float32, (5, 1))
+            assert part is None or part.abs().max() <= 1
+        assert (of_arrays.answers is not None) == (stop or name == "saccade")
+
+
+def test_dict_actions_may_carry_zoom_rotation_and_stop() -> None:
+    actions = more(zoom=np.array([[0.5], [-2.0]]), rotation=np.array([[0.25], [1.5]]), stop=np.array([0, 1]))
+    decision = DictFormat(10, 7, True, True, True).decode(actions, 2)
+    assert decision.zoom is not None
+    assert decision.rotation is not None
+    assert decision.answers is not None
+    assert decision.zoom.tolist() == [[0.5], [-2.0]]
+    assert decision.rotation.tolist() == [[0.25], [1.5]]
+    assert decision.answers.tolist() == [False, True]
+
+
+def test_grid_actions_name_zooms_eighths_of_a_turn_and_stop() -> None:
+    eighths = np.arange(8)
+    actions = np.stack((eighths % 4, eighths % 3, eighths % 3, eighths, eighths % 2), axis=1)
+    decision = GridFormat(3, 2, True, True, True).decode(actions, 8)
+    assert decision.zoom is not None
+    assert decision.rotation is not None
+    assert decision.answers is not None
+    assert decision.zoom[:3, 0].tolist() == [-1.0, 0.0, 1.0]
+    assert decision.rotation[:, 0].tolist() == [0.0, 0.25, 0.5, 0.75, -1.0, -0.75, -0.5, -0.25]
+    assert decision.answers.tolist() == [False, True] * 4
+    assert torch.equal(decision.location, SaccadeFormat(3, 2).decode(eighths % 4, 8).location)
+
+
+@pytest.mark.parametrize(("zoom", "rotate"), [(True, True), (True, False), (False, True)])
+def test_a_saccade_is_numbered_by_cell_then_zoom_then_rotation(zoom: bool, rotate: bool) -> None:
+    zooms, turns = [-1.0, 0.0, 1.0] if zoom else [None], list(range(8)) if rotate else [None]
+    looks = list(itertools.product(range(4), zooms, turns))
+    decision = SaccadeFormat(5, 2, zoom, rotate).decode(np.arange(len(looks) + 5), len(looks) + 5)
+    cells = SaccadeFormat(5, 2).decode(np.array([cell for cell, _, _ in looks]), len(looks))
+    assert torch.equal(decision.location[: len(looks)], cells.location)
+    for part, number in ((decision.zoom, 1), (decision.rotation, 2)):
+        expected = [look[number] for look in looks]
+        if part is None:
+            assert expected == [None] * len(looks)
+        else:
+            found = part[: len(looks), 0]
+            assert (found if number == 1 else found * 4 % 8).tolist() == expected
+    assert decision.answers is not None
+    assert decision.answers.tolist() == [False] * len(looks) + [True] * 5
+    assert decision.label[-5:].tolist() == [0, 1, 2, 3, 4]
+    assert (decision.label[:-5] < 0).all()
+
+
+def test_box_actions_carry_zoom_rotation_and_stop_before_the_scores() -> None:
+    actions = np.array([[0.5, -0.25, 0.75, -0.5, 0.1, 0.0, 0.9, 0.3], [0.0, 0.0, -3.0, 1.5, 0.0, 0.9, 0.3, 0.2]])
+    decision = BoxFormat(3, 7, True, True, True).decode(actions, 2)
+    assert decision.zoom is not None
+    assert decision.rotation is not None
+    assert decision.answers is not None
+    assert decision.location.tolist() == [[0.5, -0.25], [0.0, 0.0]]
+    assert (decision.zoom.tolist(), decision.rotation.tolist()) == ([[0.75], [-3.0]], [[-0.5], [1.5]])
+    assert decision.answers.tolist() == [True, False]
+    assert decision.label.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("actions", "message"),
+    [
+        (more(stop=np.array([0, 2])), "stop 2 is outside the space: it must be in 0 … 1"),
+        (more(stop=np.array([0.0, 1.0])), "stop must be a whole number, got float64"),
+        (more(stop=np.array([0, 1]), zoom=np.array([[NAN], [0.0]])), r"zooms must be finite numbers, got \[nan\]"),
+        (more(stop=np.array([0, 1]), rotation=np.array([[0.0], [INF]])), r"rotations must be finite numbers, got \[inf\]"),
+        (more(stop=np.array([0, 1]), zoom=np.zeros(2)), r"zoom must be of shape \(2, 1\), got \(2,\)"),
+        (
+            more(),
+            r"a dict with 'location', 'label', 'zoom', 'rotation' and 'stop', got \['label', 'location', 'rotation', 'zoom'\]",
+        ),
+    ],
+)
+def test_wrong_zooms_rotations_and_stops_are_refused_at_once(actions: Any, message: str) -> None:
+    with pytest.raises(ActionError, match=message):
+        DictFormat(10, 7, True, True, True).decode(actions, 2)
+
+
+@pytest.mark.parametrize("wrong", [{"zoom": [[NAN], [0.0]]}, {"rotation": [[0.0], [INF]]}, {"stop": [0, 2]}, {"stop": [-1, 0]}])
+def test_wrong_zooms_rotations_and_stops_of_tensors_raise_a_flag(wrong: dict[str, Any]) -> None:
+    actions = {key: torch.tensor(value) for key, value in more(**{"stop": [0, 1], **wrong}).items()}
+    decision = DictFormat(10, 7, True, True, True).decode(actions, 2)
+    assert decision.valid is not None
+    assert decision.valid.item() is False
+    for part in (decision.zoom, decision.rotation):
+        assert part is not None
+        assert part.isfinite().all()
+
+
+# Rows that rest -------------------------------------------------------------------------------------------------------------
+
+RESTING = torch.tensor([False, True])
+NONSENSE: list[tuple[str, Any]] = [
+    ("dict", more(location=np.array([[0.5, 0.5], [NAN, INF]]), label=np.array([1, -7]), zoom=np.array([[0.5], [NAN]]))),
+    ("grid", np.array([[4, 1, 2, 5], [-3, 99, 99, 99]])),
+    ("saccade", np.array([4, 9_999])),
+    ("box", np.array([[0.5] * 8, [NAN, INF] * 4])),
+]
+
+
+@pytest.mark.parametrize("as_tensors", [False, True])
+@pytest.mark.parametrize(("name", "actions"), NONSENSE)
+def test_values_of_rows_that_rest_are_ignored_and_those_of_the_others_are_not(name: str, actions: Any, as_tensors: bool) -> None:
+    action_format = ACTION_FORMATS[name](4, 3, True, True)
+    before = copy.deepcopy(actions)
+    given = actions
+    if as_tensors:
+        given = {key: torch.tensor(value) for key, value in actions.items()} if name == "dict" else torch.tensor(actions)
+    decision = action_format.decode(given, 2, RESTING)
+    assert decision.valid is None or decision.valid.item() is True
+    assert decision.location.isfinite().all()
+    np.testing.assert_equal(actions, before)
+    if as_tensors:
+        refused = action_format.decode(given, 2, ~RESTING)
+        assert refused.valid is not None
+        assert refused.valid.item() is False
+    else:
+        with pytest.raises(ActionError):
+            action_format.decode(given, 2, ~RESTING)
+
+
+def test_shapes_are_refused_even_where_all_rest() -> None:
+    with pytest.raises(ActionError, match=r"location must be of shape \(2, 2\), got \(3, 2\)"):
+        DictFormat(4, 3).decode(both(np.zeros((3, 2)), np.zeros(2, int)), 2, torch.tensor([True, True]))

@@ -20,6 +20,7 @@ from attention_env.sources import SourceError
 
 ID = "attention_env/Catch-v0"
 FORMATS = ("dict", "grid", "box")
+SWITCHES: dict[str, Any] = {"zoom": True, "rotate": True, "step_cost": 0.01}
 
 
 def screens_by_loop(start: NDArray[np.float32], moves: NDArray[np.int64]) -> tuple[list[NDArray[np.uint8]], bool]:
@@ -127,10 +128,16 @@ def test_the_environment_checker_finds_nothing(action_format: str, render_mode: 
 
 
 @pytest.mark.parametrize("action_format", FORMATS)
+def test_the_environment_checker_finds_nothing_with_switches(action_format: str) -> None:
+    check_env(gym.make(ID, action_format=action_format, **SWITCHES).unwrapped)
+
+
+@pytest.mark.parametrize("switches", [{}, SWITCHES])
+@pytest.mark.parametrize("action_format", FORMATS)
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
-def test_one_row_is_the_single_environment(action_format: str, mode: AutoresetMode) -> None:
-    env = gym.make(ID, action_format=action_format, glimpses=5)
-    batch = gym.make_vec(ID, num_envs=1, action_format=action_format, glimpses=5, autoreset_mode=mode)
+def test_one_row_is_the_single_environment(action_format: str, mode: AutoresetMode, switches: dict[str, Any]) -> None:
+    settings = {"action_format": action_format, "glimpses": 5, **switches}
+    env, batch = gym.make(ID, **settings), gym.make_vec(ID, num_envs=1, autoreset_mode=mode, **settings)
     observations, _ = batch.reset(seed=3)
     observation, _ = env.reset(seed=3)
     env.action_space.seed(0)
@@ -193,6 +200,7 @@ def test_seeds_pickling_and_specifications() -> None:
         ({"scene": {"canvas": 60}}, "Catch takes no other scene than None"),
         ({"reward": "dense"}, "Catch takes no other reward than 'sparse'"),
         ({"action_format": "saccade"}, "use action_format='dict', 'grid' or 'box'"),
+        ({"stop": True}, "Catch takes no stop=True: the ball must come down"),
         ({"glimpses": 24}, "Catch has at most 23 glimpses"),
         ({"split": "all"}, "unknown split 'all'"),
     ],

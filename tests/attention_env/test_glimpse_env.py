@@ -17,10 +17,24 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from attention_env.actions import ActionError
 from attention_env.envs.glimpse import GlimpseEnv
+from attention_env.rendering import draw_frame
 from attention_env.retina import glimpse
 
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
 Result = tuple[Any, float, bool, bool, dict[str, Any]]
+
+
+SWITCHES: list[dict[str, Any]] = [
+    {"zoom": True},
+    {"rotate": True, "scales": 2},
+    {"stop": True, "reward": "dense"},
+    {"zoom": True, "rotate": True, "stop": True, "step_cost": 0.05},
+]
+
+
+def possible(switches: dict[str, Any], action_format: str) -> dict[str, Any]:
+    """Leave out what "saccade" refuses."""
+    return {name: value for name, value in switches.items() if action_format != "saccade" or name not in ("stop", "reward")}
 
 
 def act(x: float, y: float, label: int) -> dict[str, Any]:
@@ -57,10 +71,34 @@ def test_the_environment_checker_finds_nothing(environment_id: str, action_forma
         {"distortion": {"rotation": 15.0, "scale": 0.1, "shear": 0.1, "shift": 0.1, "elastic": 0.02}},
         {"glimpses": 1, "glimpse_size": 1},
         {"action_format": "saccade", "moves": "relative", "grid": 2},
+        {"step_cost": 0.1, "scales": 2},
     ],
 )
 def test_the_environment_checker_finds_nothing_whatever_the_settings(settings: dict[str, Any]) -> None:
     check_env(gym.make("attention_env/Digits-v0", **settings).unwrapped)
+
+
+@pytest.mark.parametrize("render_mode", [None, "rgb_array"])
+@pytest.mark.parametrize("switches", SWITCHES)
+def test_the_environment_checker_finds_nothing_with_switches(
+    switches: dict[str, Any], action_format: str, render_mode: str | None
+) -> None:
+    settings = possible(switches, action_format)
+    check_env(gym.make("attention_env/Digits-v0", action_format=action_format, render_mode=render_mode, **settings).unwrapped)
+
+
+def test_the_environment_checker_finds_nothing_with_all_switches(environment_id: str, action_format: str) -> None:
+    check_env(gym.make(environment_id, action_format=action_format, **possible(SWITCHES[-1], action_format)).unwrapped)
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_switches_keep_determinism_and_survive_pickling(environment_id: str, action_format: str, used: bool) -> None:
+    settings: dict[str, Any] = {"action_format": action_format, "start": "random", **possible(SWITCHES[-1], action_format)}
+    first, second = (gym.make(environment_id, **settings) for _ in range(2))
+    if used:
+        play(first, seed=1, steps=4)
+    first = pickle.loads(pickle.dumps(first))
+    np.testing.assert_equal(play(first, seed=5), play(second, seed=5))
 
 
 def test_the_same_seed_and_actions_give_the_same_episodes(environment_id: str, action_format: str) -> None:
@@ -91,7 +129,8 @@ def test_environments_of_arrays_survive_pickling(arrays: Arrays) -> None:
     np.testing.assert_equal(play(copy, seed=2), play(env, seed=2))
 
 
-def test_a_constructor_runs_no_torch_operation(environment_id: str, action_format: str) -> None:
+@pytest.mark.parametrize("switches", [{}, SWITCHES[-1]])
+def test_a_constructor_runs_no_torch_operation(environment_id: str, action_format: str, switches: dict[str, Any]) -> None:
     # Forked workers would hang if the process that makes the environments had started threads of torch.
     seen = []
 
@@ -101,7 +140,7 @@ def test_a_constructor_runs_no_torch_operation(environment_id: str, action_forma
             return func(*args, **(kwargs or {}))
 
     with Record():
-        gym.make(environment_id, action_format=action_format, distortion={"shift": 0.1})
+        gym.make(environment_id, action_format=action_format, distortion={"shift": 0.1}, **possible(switches, action_format))
         assert seen == []
         torch.zeros(1)
     assert len(seen) == 1
@@ -495,3 +534,160 @@ def test_distortions_are_drawn_afresh_at_every_reset_and_kept_within_an_episode(
     assert not np.array_equal(env.reset()[0]["glimpse"], first)
     assert first.min() >= 0
     assert first.max() <= 1
+
+
+# Zoom, rotation, stop and what a step costs -----------------------------------------------------------------------------------
+
+
+def test_a_zoomed_and_turned_glimpse_is_the_retinas_and_is_told(arrays: Arrays) -> None:
+    env = GlimpseEnv(source=arrays, glimpses=5, glimpse_size=3, scales=2, zoom=True, rotate=True)
+    observation, _ = env.reset(options={"index": 3})
+    picture, place = torch.from_numpy(arrays[0][3:4]), torch.tensor([[0.25, -0.5]])
+    plain = glimpse(picture, torch.zeros(1, 2), 3, 2, "bilinear")
+    np.testing.assert_allclose(observation["glimpse"], plain[0], atol=1e-5)
+    assert (observation["zoom"].tolist(), observation["rotation"].tolist()) == ([0.0], [1.0, 0.0])
+    for zoom, rotation, told in [(0.5, 0.25, 0.5), (-3.0, -0.5, -1.0), (1.5, 1.0, 1.0), (0.0, -1.75, 0.0)]:
+        action = {**act(0.25, -0.5, 0), "zoom": np.array([zoom], np.float32), "rotation": np.array([rotation], np.float32)}
+        observation, *_ = env.step(action)
+        seen = glimpse(picture, place, 3, 2, "bilinear", torch.tensor([[zoom]]), torch.tensor([[rotation]]))
+        np.testing.assert_allclose(observation["glimpse"], seen[0], atol=1e-6)
+        assert observation["zoom"].tolist() == [told]
+        np.testing.assert_allclose(observation["rotation"], [np.cos(rotation * np.pi), np.sin(rotation * np.pi)], atol=1e-6)
+        assert observation in env.observation_space
+    # The last action only answers.
+    after, _, ended, *_ = env.step({**act(1.0, 1.0, 0), "zoom": np.ones(1), "rotation": np.ones(1)})
+    assert ended
+    for key in ("glimpse", "location", "zoom", "rotation"):
+        np.testing.assert_array_equal(after[key], observation[key])
+    observation, _ = env.reset()
+    assert (observation["zoom"].tolist(), observation["rotation"].tolist()) == ([0.0], [1.0, 0.0])
+
+
+def test_zoom_and_rotation_are_absolute_in_relative_moves_too(arrays: Arrays) -> None:
+    env = GlimpseEnv(source=arrays, moves="relative", zoom=True, rotate=True)
+    env.reset()
+    action = {**act(0.1, 0.0, 0), "zoom": np.array([0.5]), "rotation": np.array([0.25])}
+    for _ in range(3):
+        observation, *_ = env.step(action)
+    assert observation["zoom"].tolist() == [0.5]
+    np.testing.assert_allclose(observation["rotation"], [0.5**0.5] * 2, atol=1e-6)
+    np.testing.assert_allclose(observation["location"], [0.3, 0.0], atol=1e-6)
+
+
+@pytest.mark.parametrize("turns", [0, 1, 3])
+@pytest.mark.parametrize("right", [True, False])
+@pytest.mark.parametrize("action_format", ["dict", "grid", "box"])
+def test_an_action_that_stops_is_the_answer_and_its_location_is_ignored(
+    action_format: str, right: bool, turns: int, arrays: Arrays
+) -> None:
+    env = GlimpseEnv(source=arrays, glimpses=4, action_format=action_format, grid=3, stop=True)
+
+    def action(label: int, stop: bool) -> Any:
+        scores = np.eye(3)[label]
+        return {
+            "dict": {**act(2 / 3, 0.0, label), "stop": int(stop)},
+            "grid": np.array([5, label, stop]),
+            "box": np.array([2 / 3, 0, 0.5 if stop else -0.5, *scores], np.float32),
+        }[action_format]
+
+    observation, _ = env.reset(options={"index": 4})  # of class 1
+    for _ in range(turns):
+        observation, reward, terminated, _, info = env.step(action(1, stop=False))
+        assert (reward, terminated, info) == (0.0, False, {})
+    # Action N ends the episode anyhow.
+    after, reward, terminated, truncated, info = env.step(action(1 if right else 2, stop=turns < 3))
+    assert (reward, terminated, truncated) == (float(right), True, False)
+    assert info == {"label": 1, "is_success": right}
+    np.testing.assert_array_equal(after["location"], observation["location"])
+    np.testing.assert_array_equal(after["glimpse"], observation["glimpse"])
+    assert after["remaining"] == pytest.approx((3 - turns) / 4)
+    with pytest.raises(gym.error.ResetNeeded, match="episode has ended"):
+        env.step(action(1, stop=True))
+    assert env.reset()[0]["remaining"] == 1
+
+
+@pytest.mark.parametrize("actions", [1, 2, 4])
+@pytest.mark.parametrize("reward", ["sparse", "dense"])
+def test_each_action_costs(reward: str, actions: int, arrays: Arrays) -> None:
+    env = GlimpseEnv(source=arrays, glimpses=4, reward=reward, stop=True, step_cost=0.03)
+    env.reset(options={"index": 4})
+    rewards = [env.step({**act(0.0, 0.0, 1), "stop": int(turn == actions)})[1] for turn in range(1, actions + 1)]
+    earned = [0.25] * actions if reward == "dense" else [0.0] * (actions - 1) + [1.0]
+    assert rewards == pytest.approx([part - 0.03 for part in earned])
+
+
+@pytest.mark.parametrize("action_format", ["dict", "grid", "saccade", "box"])
+def test_what_an_episode_costs_is_its_length(action_format: str) -> None:
+    settings: dict[str, Any] = {"action_format": action_format, "glimpses": 4, "grid": 4, "split": "test"}
+    costly, free = (gym.make("attention_env/Digits-v0", step_cost=cost, **settings) for cost in (0.125, 0.0))
+    costly.action_space.seed(0)
+    lengths = set()
+    for seed in range(20):
+        costly.reset(seed=seed), free.reset(seed=seed)
+        rewards: list[float] = []
+        ended = False
+        while not ended:
+            action = costly.action_space.sample()
+            result, twin = costly.step(action), free.step(action)
+            np.testing.assert_equal(result[0], twin[0])
+            assert result[2:] == twin[2:]
+            rewards.append(float(result[1]))
+            ended = result[2]
+        assert sum(rewards) == float(twin[1]) - 0.125 * len(rewards)
+        lengths.add(len(rewards))
+    assert lengths == ({1, 2, 3, 4} if action_format == "saccade" else {4})
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"zoom": np.array([np.nan])}, "zooms must be finite numbers"),
+        ({"rotation": np.array([np.inf])}, "rotations must be finite numbers"),
+        ({"stop": 2}, "stop 2 is outside the space: it must be in 0 … 1"),
+        ({"zoom": 0.5}, r"zoom must be of shape \(1, 1\), got \(1,\)"),
+    ],
+)
+def test_wrong_zooms_rotations_and_stops_are_refused(part: dict[str, Any], message: str, arrays: Arrays) -> None:
+    env = GlimpseEnv(source=arrays, zoom=True, rotate=True, stop=True)
+    env.reset()
+    with pytest.raises(ActionError, match=message):
+        env.step({**act(0.0, 0.0, 0), "zoom": np.zeros(1), "rotation": np.zeros(1), "stop": 0, **part})
+
+
+@pytest.mark.parametrize("action_format", ["dict", "saccade"])
+def test_a_frame_shows_the_box_at_its_zoom_and_angle(action_format: str, one_picture: Arrays) -> None:
+    env = GlimpseEnv(source=one_picture, action_format=action_format, zoom=True, rotate=True, render_mode="rgb_array", grid=1)
+
+    def look(level: int, eighths: int) -> Any:
+        if action_format == "saccade":
+            return level * 8 + eighths
+        return {**act(0.0, 0.0, 0), "zoom": np.array([level - 1.0]), "rotation": np.array([eighths / 4])}
+
+    path = [env.reset()[0]["location"]]
+    picture, size = env.batch.images()[0].numpy(), env.batch.settings.glimpse_size
+    for level, eighths in ((1, 0), (2, 0), (2, 1), (0, 3)):
+        observation, *_ = env.step(look(level, eighths))
+        path.append(observation["location"])
+        angle = eighths * np.pi / 4
+        expected = draw_frame(
+            picture,
+            observation["glimpse"],
+            np.stack(path),
+            size,
+            1,
+            level - 1,
+            np.array((np.cos(angle), np.sin(angle)), np.float32),
+        )
+        np.testing.assert_array_equal(env.render(), expected)
+
+
+def test_rgb_array_list_with_switches() -> None:
+    switches = {"zoom": True, "rotate": True, "stop": True, "scales": 2}
+    env = gym.make("attention_env/Digits-v0", render_mode="rgb_array_list", **switches)
+    env.reset(seed=0)
+    env.step({**act(0.3, 0.3, 0), "zoom": np.ones(1), "rotation": np.array([0.3]), "stop": 0})
+    env.step({**act(0.0, 0.0, 0), "zoom": np.zeros(1), "rotation": np.zeros(1), "stop": 1})
+    frames: Any = env.render()
+    assert len(frames) == 3
+    # The last action answers: what is seen stays.
+    assert np.array_equal(frames[1], frames[2])

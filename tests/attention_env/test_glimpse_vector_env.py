@@ -16,6 +16,7 @@ import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from attention_env.actions import ActionError
 from attention_env.envs.glimpse import GlimpseEnv, GlimpseVectorEnv
@@ -24,6 +25,12 @@ from attention_env.retina import glimpse
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
 MODES = list(AutoresetMode)
 ROWS = 4
+ALL_SWITCHES: dict[str, Any] = {"zoom": True, "rotate": True, "stop": True, "step_cost": 0.25}
+
+
+def possible(switches: dict[str, Any], action_format: str) -> dict[str, Any]:
+    """Leave out what "saccade" refuses."""
+    return {name: value for name, value in switches.items() if (action_format, name) != ("saccade", "stop")}
 
 
 def dict_actions(labels: Any, location: Any = None) -> dict[str, Any]:
@@ -106,11 +113,14 @@ def assert_alike(ours: Any, theirs: Any) -> None:
 # A vector check -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("switches", [{}, ALL_SWITCHES])
 @pytest.mark.parametrize("mode", MODES)
 def test_what_comes_back_belongs_to_the_spaces_and_keeps_the_autoreset_contract(
-    environment_id: str, action_format: str, mode: AutoresetMode
+    environment_id: str, action_format: str, mode: AutoresetMode, switches: dict[str, Any]
 ) -> None:
     settings = {"action_format": action_format, "autoreset_mode": mode.value, "start": "center", "glimpses": 3, "scales": 2}
+    settings |= possible(switches, action_format)
+    cost = switches.get("step_cost", 0.0)
     env = gym.make_vec(environment_id, num_envs=ROWS, **settings)
     assert env.metadata["autoreset_mode"] is mode
     assert env.action_space == gym.vector.utils.batch_space(env.single_action_space, ROWS)
@@ -151,12 +161,14 @@ def test_what_comes_back_belongs_to_the_spaces_and_keeps_the_autoreset_contract(
                     assert infos["final_obs"][row]["remaining"] == pytest.approx(remaining[row] - 1 / 3, abs=1e-6)
                 else:
                     assert infos["final_obs"][row] is None
-            np.testing.assert_array_equal(rewards[terminated], infos["final_info"]["is_success"][terminated])
+            np.testing.assert_array_equal(rewards[terminated], infos["final_info"]["is_success"][terminated] - cost)
         else:
             check_infos(infos, ROWS, terminated)
             if terminated.any():
-                np.testing.assert_array_equal(rewards[terminated], infos["is_success"][terminated])
-        assert (rewards[~terminated] == 0).all()
+                np.testing.assert_array_equal(rewards[terminated], infos["is_success"][terminated] - cost)
+        playing = ~terminated if mode is AutoresetMode.SAME_STEP else ~terminated & ~ended_before
+        assert (rewards[playing] == -cost).all()
+        assert (rewards[ended_before & (mode is AutoresetMode.NEXT_STEP)] == 0).all()
         remaining, ended_before = observations["remaining"][:, 0].copy(), terminated.copy()
 
 
@@ -225,13 +237,14 @@ def test_a_random_state_continues_the_same_pictures(arrays: Arrays) -> None:
         {},
         {"start": "random", "moves": "relative", "move_scale": 0.4},
         {"distortion": {"rotation": 20.0, "shift": 0.1}, "scales": 2, "interpolation": "bilinear"},
+        ALL_SWITCHES,
     ],
 )
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
 def test_one_row_gives_the_single_environments_episodes(
     environment_id: str, action_format: str, mode: AutoresetMode, settings: dict[str, Any]
 ) -> None:
-    settings = {"action_format": action_format, "glimpses": 3, **settings}
+    settings = {"action_format": action_format, "glimpses": 3, **possible(settings, action_format)}
     env, batch = gym.make(environment_id, **settings), gym.make_vec(environment_id, num_envs=1, autoreset_mode=mode, **settings)
     env.action_space.seed(2)
     (observation, info), (observations, infos) = env.reset(seed=4), batch.reset(seed=4)
@@ -261,13 +274,16 @@ def sync_twin(count: int, mode: AutoresetMode, **settings: Any) -> tuple[SyncVec
 
 # Many rows keep their pictures in another form than few.
 @pytest.mark.parametrize("count", [ROWS, 20])
-@pytest.mark.parametrize("settings", [{}, {"moves": "relative", "scales": 2}, {"reward": "dense", "start": [0.5, -0.5]}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"moves": "relative", "scales": 2}, {"reward": "dense", "start": [0.5, -0.5]}, {"scales": 2, **ALL_SWITCHES}]
+)
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
 def test_rows_are_like_gymnasiums_vector_of_single_environments(
     mode: AutoresetMode, settings: dict[str, Any], count: int, action_format: str, one_picture: Arrays
 ) -> None:
     if "reward" in settings and action_format != "dict":
         settings = {**settings, "reward": "sparse"}
+    settings = possible(settings, action_format)
     sync, batch = sync_twin(count, mode, source=one_picture, action_format=action_format, glimpses=3, grid=2, **settings)
     assert batch.action_space == sync.action_space
     assert batch.observation_space == sync.observation_space
@@ -282,10 +298,10 @@ def test_rows_are_like_gymnasiums_vector_of_single_environments(
     assert ends > count
 
 
-def test_rows_reset_by_a_mask_are_like_gymnasiums(action_format: str, one_picture: Arrays) -> None:
-    sync, batch = sync_twin(
-        ROWS, AutoresetMode.DISABLED, source=one_picture, action_format=action_format, glimpses=4, grid=3, render_mode="rgb_array"
-    )
+@pytest.mark.parametrize("switches", [{}, ALL_SWITCHES])
+def test_rows_reset_by_a_mask_are_like_gymnasiums(switches: dict[str, Any], action_format: str, one_picture: Arrays) -> None:
+    settings: dict[str, Any] = {"glimpses": 4, "grid": 3, "render_mode": "rgb_array", **possible(switches, action_format)}
+    sync, batch = sync_twin(ROWS, AutoresetMode.DISABLED, source=one_picture, action_format=action_format, **settings)
     assert_alike(batch.reset(seed=0), sync.reset(seed=0))
     sync.action_space.seed(1)
     generator = np.random.default_rng(2)
@@ -303,9 +319,11 @@ def test_rows_reset_by_a_mask_are_like_gymnasiums(action_format: str, one_pictur
         ended = theirs[2]
 
 
+@pytest.mark.parametrize("switches", [{}, ALL_SWITCHES])
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
-def test_frames_are_like_gymnasiums(mode: AutoresetMode, action_format: str, one_picture: Arrays) -> None:
-    sync, batch = sync_twin(2, mode, source=one_picture, action_format=action_format, glimpses=2, render_mode="rgb_array", scales=2)
+def test_frames_are_like_gymnasiums(mode: AutoresetMode, switches: dict[str, Any], action_format: str, one_picture: Arrays) -> None:
+    settings: dict[str, Any] = {"glimpses": 2, "scales": 2, "render_mode": "rgb_array", **possible(switches, action_format)}
+    sync, batch = sync_twin(2, mode, source=one_picture, action_format=action_format, **settings)
     batch.reset(seed=0), sync.reset(seed=0)
     sync.action_space.seed(4)
     for _ in range(7):
@@ -361,19 +379,99 @@ def test_a_new_episode_shows_a_new_picture(mode: AutoresetMode, arrays: Arrays) 
     assert not torch.equal(env.images(), before)
 
 
-def test_without_autoreset_an_ended_row_must_be_reset(arrays: Arrays) -> None:
-    env = GlimpseVectorEnv(3, source=arrays, action_format="saccade", grid=2, glimpses=4, autoreset_mode="Disabled")
-    env.reset(seed=0)
-    env.step(np.array([0, 4, 0]))
-    with pytest.raises(gym.error.ResetNeeded, match="reset_mask"):
-        env.step(np.array([0, 0, 0]))
-    env.reset(options={"reset_mask": np.array([True, False, False])})
-    with pytest.raises(gym.error.ResetNeeded, match="reset_mask"):
-        env.step(np.array([0, 0, 0]))
+@pytest.mark.parametrize("output", ["numpy", "torch"])
+def test_without_autoreset_rows_that_have_ended_rest_until_all_have(output: str, arrays: Arrays) -> None:
+    env = GlimpseVectorEnv(
+        3, source=arrays, action_format="saccade", grid=2, glimpses=4, step_cost=0.5, autoreset_mode="Disabled", output=output
+    )
+    given = torch.tensor if output == "torch" else np.array
+    env.reset(options={"index": np.array([3, 4, 5])})  # of classes 0, 1, 2
+    before, rewards, terminated, _, infos = env.step(given([0, 4 + 1, 3]))
+    assert (rewards.tolist(), terminated.tolist()) == ([-0.5, 0.5, -0.5], [False, True, False])
+    assert (infos["_label"].tolist(), infos["label"].tolist()) == ([False, True, False], [0, 1, 0])
+    assert infos["is_success"].tolist() == [False, True, False]
+    # Row 1 rests, whatever its action.
+    after, rewards, terminated, _, infos = env.step(given([4 + 1, 99, 0]))
+    assert (rewards.tolist(), terminated.tolist()) == ([-0.5, 0.0, -0.5], [True, True, False])
+    assert infos["_is_success"].tolist() == infos["_label"].tolist() == [True, False, False]
+    for key in after:
+        assert after[key][1].tolist() == before[key][1].tolist()
+    # Row 1 starts anew; row 0 rests on.
     env.reset(options={"reset_mask": np.array([False, True, False])})
-    observations, _, terminated, *_ = env.step(np.array([0, 0, 0]))
-    assert not terminated.any()
-    assert observations["remaining"][:, 0].tolist() == [0.75, 0.75, 0.5]
+    observations, _, terminated, *_ = env.step(given([99, 0, 4 + 2]))
+    assert terminated.tolist() == [True, False, True]
+    np.testing.assert_allclose(observations["remaining"][:, 0], [0.5, 0.75, 0.25])
+    _, rewards, terminated, _, infos = env.step(given([99, 4, -1]))
+    assert terminated.all()
+    assert infos["_label"].tolist() == [False, True, False]
+    with pytest.raises(gym.error.ResetNeeded, match=r"every episode has ended.*reset_mask"):
+        env.step(given([0, 0, 0]))
+    env.reset()
+    assert not env.step(given([0, 0, 0]))[2].any()
+
+
+def test_without_autoreset_rows_in_step_end_together(arrays: Arrays) -> None:
+    env = GlimpseVectorEnv(3, source=arrays, glimpses=2, autoreset_mode="Disabled")
+    env.reset(seed=0)
+    env.step(dict_actions([0, 0, 0]))
+    assert env.step(dict_actions([0, 0, 0]))[2].all()
+    with pytest.raises(gym.error.ResetNeeded, match="reset_mask"):
+        env.step(dict_actions([0, 0, 0]))
+
+
+@pytest.mark.parametrize("output", ["numpy", "torch"])
+def test_rows_that_rest_and_play_are_like_single_environments(action_format: str, output: str, one_picture: Arrays) -> None:
+    settings = {"action_format": action_format, "glimpses": 5, "grid": 2, "scales": 2, **possible(ALL_SWITCHES, action_format)}
+    batch = GlimpseVectorEnv(8, source=one_picture, autoreset_mode="Disabled", output=output, **settings)
+    single = [GlimpseEnv(source=one_picture, **settings) for _ in range(8)]
+    batch.action_space.seed(0)
+    rested = 0
+    for episode in range(6):
+        observations, _ = batch.reset(seed=episode)
+        results: list[Any] = [(env.reset(seed=episode)[0], 0.0, False, False, {}) for env in single]
+        while not all(result[2] for result in results):
+            actions = batch.action_space.sample()
+            observations, rewards, terminated, truncated, infos = batch.step(to_torch(actions) if output == "torch" else actions)
+            for row, env in enumerate(single):
+                resting = results[row][2]
+                if resting:
+                    rested += 1
+                    results[row] = (results[row][0], 0.0, True, False, {})
+                else:
+                    one = {key: part[row] for key, part in actions.items()} if isinstance(actions, dict) else actions[row]
+                    results[row] = env.step(one)
+                observation, reward, ended, cut, info = results[row]
+                np.testing.assert_equal({key: to_numpy(part)[row] for key, part in observations.items()}, observation)
+                assert (rewards[row].item(), terminated[row].item(), truncated[row].item()) == (reward, ended, cut)
+                told = {key for key in ("label", "is_success") if infos and infos[f"_{key}"][row]}
+                assert {key: infos[key][row].item() for key in told} == info
+    assert rested > 5
+
+
+def test_rows_that_rest_cost_and_tell_nothing_under_dense_reward(arrays: Arrays) -> None:
+    env = GlimpseVectorEnv(2, source=arrays, glimpses=4, reward="dense", stop=True, autoreset_mode="Disabled")
+    env.reset(options={"index": np.array([4, 4])})  # of class 1
+    rewards = [env.step({**dict_actions([1, 1]), "stop": np.array([turn == 1, 0], int)})[1].tolist() for turn in range(4)]
+    assert rewards == [[0.25, 0.25], [0.25, 0.25], [0.0, 0.25], [0.0, 0.25]]
+
+
+def test_catchs_rows_that_rest_stay_as_they_were() -> None:
+    env = gym.make_vec("attention_env/Catch-v0", num_envs=2, glimpses=3, autoreset_mode="Disabled", zoom=True)
+    assert isinstance(env, GlimpseVectorEnv)
+    env.reset(seed=0)
+    env.step({**dict_actions([2, 2]), "zoom": np.ones((2, 1))})
+    env.reset(options={"reset_mask": np.array([False, True])})
+    env.step({**dict_actions([2, 2]), "zoom": np.ones((2, 1))})
+    before, _, terminated, *_ = env.step({**dict_actions([2, 2]), "zoom": np.ones((2, 1))})
+    assert terminated.tolist() == [True, False]
+    screen = env.images()[0].clone()
+    after, rewards, terminated, _, infos = env.step({**dict_actions([0, 0]), "zoom": np.zeros((2, 1))})
+    assert terminated.tolist() == [True, True]
+    assert infos["_is_success"].tolist() == [False, True]
+    assert rewards[0] == 0
+    assert torch.equal(env.images()[0], screen)
+    for key in after:
+        np.testing.assert_array_equal(after[key][0], before[key][0])
 
 
 def test_a_mask_resets_its_rows_only_and_takes_their_options_only(action_format: str, arrays: Arrays) -> None:
@@ -496,12 +594,12 @@ def test_a_wrong_action_leaves_all_rows_as_they_were(arrays: Arrays) -> None:
 # Tensors ----------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("settings", [{}, {"moves": "relative", "start": "random", "distortion": {"rotation": 10.0}}])
+@pytest.mark.parametrize("settings", [{}, {"moves": "relative", "start": "random", "distortion": {"rotation": 10.0}}, ALL_SWITCHES])
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
 def test_tensors_show_the_same_episodes_as_arrays(
     environment_id: str, action_format: str, mode: AutoresetMode, settings: dict[str, Any]
 ) -> None:
-    settings = {"action_format": action_format, "glimpses": 3, "autoreset_mode": mode, **settings}
+    settings = {"action_format": action_format, "glimpses": 3, "autoreset_mode": mode, **possible(settings, action_format)}
     arrays_, tensors = (gym.make_vec(environment_id, num_envs=ROWS, output=output, **settings) for output in ("numpy", "torch"))
     arrays_.action_space.seed(0)
     np.testing.assert_equal(to_numpy(tensors.reset(seed=0)), arrays_.reset(seed=0))
@@ -554,6 +652,64 @@ def test_a_wrong_action_on_the_device_is_reported_at_the_end_of_the_episode(
     for _ in range(2):
         assert not env.step(right)[2].any()
     assert env.step(right)[2].all()
+
+
+class Record(TorchDispatchMode):
+    """Keeps the names of torch's operations, and asks for nothing itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.append(func.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("switches", [{}, {"zoom": True, "rotate": True}, ALL_SWITCHES])
+def test_without_autoreset_no_step_before_the_last_waits_for_the_device(
+    switches: dict[str, Any], action_format: str, arrays: Arrays
+) -> None:
+    settings = {"action_format": action_format, "glimpses": 4, "output": "torch", **possible(switches, action_format)}
+    env = GlimpseVectorEnv(ROWS, source=arrays, autoreset_mode="Disabled", **settings)
+    env.action_space.seed(0)
+    env.reset(seed=0)
+    waiting = {"_local_scalar_dense.default", "nonzero.default", "masked_select.default"}
+    actions = [to_torch(env.action_space.sample()) for _ in range(4)]
+    with Record() as record:
+        for action in actions[:3]:
+            env.step(action)
+        assert not waiting & set(record.names)
+        env.step(actions[3])
+        assert "_local_scalar_dense.default" in record.names
+    with pytest.raises(gym.error.ResetNeeded, match="every episode has ended"):
+        env.step(actions[0])
+
+
+def test_without_autoreset_tensors_go_on_to_the_last_step_though_all_have_stopped(arrays: Arrays) -> None:
+    env = GlimpseVectorEnv(2, source=arrays, glimpses=3, output="torch", stop=True, autoreset_mode="Disabled")
+    env.reset(options={"index": np.array([4, 5])})
+    observation, rewards, terminated, _, infos = env.step({**to_torch(dict_actions([1, 1])), "stop": torch.tensor([1, 1])})
+    assert (rewards.tolist(), terminated.tolist(), infos["label"].tolist()) == ([1.0, 0.0], [True, True], [1, 2])
+    for _ in range(2):
+        again, rewards, terminated, _, infos = env.step({**to_torch(dict_actions([1, 2])), "stop": torch.tensor([0, 7])})
+        assert (rewards.tolist(), terminated.tolist()) == ([0.0, 0.0], [True, True])
+        assert not infos["_label"].any()
+        assert all(torch.equal(again[key], observation[key]) for key in again)
+    with pytest.raises(gym.error.ResetNeeded):
+        env.step({**to_torch(dict_actions([1, 1])), "stop": torch.tensor([1, 1])})
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_wrong_action_on_the_device_is_reported_by_a_reset_before_the_last_step(steps: int, arrays: Arrays) -> None:
+    env = GlimpseVectorEnv(2, source=arrays, glimpses=3, output="torch", stop=True, autoreset_mode="Disabled")
+    for wrong in (True, False):
+        env.reset(seed=0)
+        for _ in range(steps):
+            env.step({**to_torch(dict_actions([1, 3 if wrong else 1])), "stop": torch.tensor([1, 1])})
+        if wrong:
+            with pytest.raises(ActionError, match="an action of this episode was outside the space"):
+                env.reset()
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])

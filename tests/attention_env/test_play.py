@@ -249,6 +249,110 @@ def test_escape_ends_it_all_and_counts_nothing() -> None:
     assert (game.over, game.played) == (True, 0)
 
 
+# Zoom, rotation, stop -------------------------------------------------------------------------------------------------
+
+
+def test_zooming_and_turning_look_again_and_are_kept() -> None:
+    environment = make(shuffled(28, 28), glimpses=12, zoom=True, rotate=True)
+    game = Game(environment, 0)
+    game.press("right")
+    place = game.path[-1]
+    for key, zoom, rotation in [
+        ("+", -0.5, 0),
+        ("+", -1, 0),
+        ("-", -0.5, 0),
+        (",", -0.5, -0.25),
+        (".", -0.5, 0),
+        (".", -0.5, 0.25),
+    ]:
+        game.press(key)
+        action = environment.actions[-1]
+        assert (action["zoom"].tolist(), action["rotation"].tolist()) == ([zoom], [rotation])
+        np.testing.assert_array_equal(action["location"], place)
+        assert (game.zoom, game.rotation) == (zoom, rotation)
+    game.press("down")
+    action = environment.actions[-1]
+    assert (action["zoom"].tolist(), action["rotation"].tolist()) == ([-0.5], [0.25])
+    # One patch further, which is narrower now.
+    np.testing.assert_allclose(game.path[-1] - place, (0, 2 * 4 * 2**-0.5 / 28), atol=1e-6)
+    game.press("0")
+    game.press("space")
+    assert (game.zoom, game.rotation) == (0, 0)
+
+
+def test_zooms_end_at_one_and_turns_go_round() -> None:
+    environment = make(shuffled(), glimpses=20, zoom=True, rotate=True)
+    game = Game(environment, 0)
+    for _ in range(4):
+        game.press("-")
+    assert (game.zoom, len(environment.actions)) == (1, 2)
+    for _ in range(8):
+        game.press(".")
+    assert [action["rotation"].item() for action in environment.actions[2:]] == [0.25, 0.5, 0.75, -1, -0.75, -0.5, -0.25, 0]
+
+
+def test_without_the_switches_their_keys_do_nothing() -> None:
+    environment = make(shuffled())
+    game = Game(environment, 0)
+    for key in "+-,.":
+        game.press(key)
+    assert (environment.actions, game.direction) == ([], None)
+
+
+@pytest.mark.parametrize("looks", [0, 1, 3])
+def test_with_stop_naming_the_class_is_one_action_that_stops(looks: int) -> None:
+    environment = make(shuffled(), glimpses=6, stop=True)
+    game = Game(environment, 0)
+    for _ in range(looks):
+        game.press("left")
+    game.press("2")
+    assert [(action["label"], action["stop"]) for action in environment.actions] == [(0, 0)] * looks + [(2, 1)]
+    assert (game.success, game.played, game.looks_left) == (True, 1, 0)
+    game.press("return")
+    assert game.success is None
+
+
+@pytest.mark.parametrize("rotation", [0, 0.1, 0.25, -0.6, 1])
+@pytest.mark.parametrize("zoom", [-1, -0.5, 0, 0.7, 1])
+def test_a_zoomed_and_turned_patch_is_shown_where_the_retina_was(zoom: float, rotation: float) -> None:
+    slope = 0.01
+    x, y = np.meshgrid(np.arange(28, dtype=np.float32), np.arange(28, dtype=np.float32))
+    slopes = 0.2 + slope * x + slope / 2 * y  # whose means are its values in the middle
+    game = game_of(slopes, glimpse_size=6, start=[-1.0, -1.0], zoom=True, rotate=True)
+    corner = game.seen > 0
+    game.look((0.3, 0.25), zoom, rotation)
+    shown = (game.seen > 0) & ~corner
+    width = 2**zoom
+    assert shown.sum() == pytest.approx((6 * width) ** 2, rel=0.25)
+    # A pixel of the picture lies at most half a diagonal away from the middle of the patch's pixel that is shown there.
+    assert np.abs(game.seen - slopes)[shown].max() <= slope * 1.25**0.5 * width * 0.5**0.5 + 1e-5
+
+
+def test_a_sharper_look_is_not_hidden_by_a_wider_one() -> None:
+    game = game_of(shuffled(28, 28), glimpse_size=8, start=[-1.0, -1.0], zoom=True)
+    corner = game.seen > 0
+    game.look((0.1, 0.1), zoom=-0.5)
+    sharp = game.seen.copy()
+    shown = (sharp > 0) & ~corner
+    assert shown.sum() == pytest.approx(8**2 / 2, rel=0.25)
+    for zoom in (0, 1):
+        game.look((0.1, 0.1), zoom)
+        np.testing.assert_array_equal(game.seen[shown], sharp[shown])
+    assert ((game.seen > 0) & ~corner).sum() == 16**2
+
+
+def test_the_drawing_shows_zoom_and_angle_and_names_their_keys() -> None:
+    game = game_of(shuffled(), glimpse_size=2, glimpses=9, zoom=True, rotate=True)
+    boxes, texts = [], []
+    for key in ("", "-", "-", "."):
+        game.press(key)
+        drawing = draw_game(game)
+        boxes.append(np.ptp(where(drawing[:, : GAP + SIDE + 2], BOXES[0])[:, 0]))
+        texts.append(drawing[-2 * LINE - GAP :])
+    assert np.abs(np.array(boxes) - np.array([80, 113, 160, 226])).max() <= 5
+    assert not np.array_equal(texts[0], draw_game(game_of(shuffled(), glimpse_size=2, glimpses=9))[-2 * LINE - GAP :])
+
+
 # The score ----------------------------------------------------------------------------------------------------------
 
 
@@ -424,6 +528,20 @@ def test_keys_and_clicks_reach_the_game(pygame: ModuleType) -> None:
     assert [action["label"] for action in environment.actions] == [0, 0, 0, 2, 2, *[1] * 10]
     assert (game.right, game.played, game.over, game.success) == (1, 3, True, False)
     assert not pygame.display.get_init()
+
+
+def test_signs_reach_the_game(pygame: ModuleType) -> None:
+    environment = make(shuffled(), zoom=True, rotate=True, stop=True)
+    post_key(pygame, pygame.K_EQUALS, "+")  # where the sign needs the shift key
+    post_key(pygame, pygame.K_KP_PLUS, "+")
+    post_key(pygame, pygame.K_MINUS, "-")
+    post_key(pygame, pygame.K_COMMA, ",")
+    post_key(pygame, pygame.K_2, "2")
+    post_key(pygame, pygame.K_ESCAPE, "\x1b")
+    game = play(environment, 0)
+    assert [action["zoom"].item() for action in environment.actions] == [-0.5, -1, -0.5, -0.5, -0.5]
+    assert [action["rotation"].item() for action in environment.actions] == [0, 0, 0, -0.25, -0.25]
+    assert (game.right, game.played) == (1, 1)
 
 
 def test_letters_reach_the_game_whether_capital_or_not(pygame: ModuleType) -> None:

@@ -43,6 +43,15 @@ def test_specs_have_no_time_limit_and_name_their_classes(id_: str) -> None:
     assert isinstance(spec.vector_entry_point, str)
 
 
+def test_the_rate_that_counts_as_solved_is_the_papers_where_it_has_one() -> None:
+    solved = {id_.rpartition("/")[2]: gym.spec(id_).reward_threshold for id_ in attention_env.environment_ids()}
+    errors = {"MNIST-v0": 1.07, "TranslatedMNIST-v0": 1.20, "ClutteredMNIST-v0": 4.04, "ClutteredMNIST100-v0": 8.11, "Catch-v0": 15}
+    for task, error in errors.items():
+        assert solved.pop(task) == pytest.approx(1 - error / 100)
+    assert set(solved) == {"Digits-v0", "FashionMNIST-v0", "RotatedMNIST-v0", "ScaledMNIST-v0", "CircleSquare-v0"}
+    assert all(rate is not None and 0.9 <= rate < 1 for rate in solved.values())
+
+
 def test_single_and_vector_environments_are_made_of_their_classes(environment_id: str) -> None:
     env = gym.make(environment_id)
     assert isinstance(env.unwrapped, GlimpseEnv)
@@ -69,6 +78,21 @@ def test_a_spec_survives_json(environment_id: str, action_format: str) -> None:
         np.testing.assert_equal(again.step(action), result)
         if result[2]:
             break
+
+
+@pytest.mark.parametrize("id_", attention_env.environment_ids())
+def test_a_spec_with_all_switches_survives_json(id_: str, request: pytest.FixtureRequest) -> None:
+    if "MNIST" in id_:
+        request.getfixturevalue("data_folder")
+    env = gym.make(id_, zoom=True, rotate=True, stop="Catch" not in id_, step_cost=0.01, glimpses=3)
+    assert env.spec is not None
+    again = gym.make(EnvSpec.from_json(env.spec.to_json()))
+    assert again.spec is not None
+    assert again.spec.kwargs == env.spec.kwargs
+    assert again.spec.reward_threshold == env.spec.reward_threshold
+    assert again.action_space == env.action_space
+    assert again.observation_space == env.observation_space
+    np.testing.assert_equal(again.reset(seed=3), env.reset(seed=3))
 
 
 @pytest.mark.parametrize("autoreset_mode", ["NextStep", "SameStep", "Disabled"])

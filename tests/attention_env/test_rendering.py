@@ -49,6 +49,25 @@ def test_each_scale_has_a_box_twice_as_wide() -> None:
     assert np.abs(np.array(widths) - np.array([40, 80, 160])).max() <= 3
 
 
+@pytest.mark.parametrize(("zoom", "width"), [(-1.0, 40), (0.0, 80), (0.5, 113), (1.0, 160)])
+def test_boxes_are_as_wide_as_the_zoom_makes_them(zoom: float, width: int) -> None:
+    frame = draw_frame(DARK, np.zeros((1, 2, 2), np.float32), np.zeros((1, 2), np.float32), 2, 1, zoom)
+    assert abs(np.ptp(where(frame, BOXES[0])[:, 0]) - width) <= 3
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.1, 0.25, 0.4, 0.5, -0.8])
+def test_boxes_are_turned_as_the_retina_is(turn: float) -> None:
+    rotation = np.array((np.cos(turn * np.pi), np.sin(turn * np.pi)), np.float32)
+    frame = draw_frame(DARK, np.zeros((1, 2, 2), np.float32), np.array([[0.25, -0.25]], np.float32), 2, 1, 0.5, rotation)
+    x, y = (where(frame, BOXES[0]) - (0.625 * SIDE, 0.375 * SIDE)).T
+    across, down = x * rotation[0] + y * rotation[1], y * rotation[0] - x * rotation[1]
+    half = SIDE / 8 * 2**0.5
+    # Every point lies on a side of the square, and every side is there.
+    assert np.abs(np.maximum(np.abs(across), np.abs(down)) - half).max() <= 4
+    for side in (across, -across, down, -down):
+        assert (side > half - 4).sum() > half
+
+
 def test_the_path_runs_between_the_locations() -> None:
     points = where(frame_of(DARK, [[-0.75, 0.0], [0.75, 0.0]], size=1), PATH)
     assert abs(points[:, 1] - SIDE / 2).max() <= 5

@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from attention_env.retina import Retina, glimpse
+from attention_env.retina import SAMPLES_AT_ONCE, Retina, direction, glimpse
 
 Loop = NDArray[np.float64]
 
@@ -356,3 +356,197 @@ def test_a_dark_pixel_in_the_last_corner_of_a_white_picture_is_seen() -> None:
     seen = glimpse(torch.from_numpy(image), torch.tensor([[1 - 4 / 300, 1 - 4 / 300]]), 2, 2)[0, 1]
     assert seen.flatten()[:3].tolist() == [1.0, 1.0, 1.0]
     assert seen[1, 1].item() == torch.tensor((4 * 255 - 1) / (4 * 255)).item()
+
+
+# Zoomed and turned ------------------------------------------------------------------------------------------------------
+
+
+def sample(image: Loop, x: float, y: float) -> Loop:
+    """Read a picture (C, H, W) at a place in pixels, linear between the centres of the four nearest pixels."""
+    x0, y0 = int(np.floor(x - 0.5)), int(np.floor(y - 0.5))
+    return between_pixels(image, y0, x0, y - 0.5 - y0, x - 0.5 - x0)
+
+
+def look_freely_by_loop(image: Loop, location: tuple[float, float], size: int, scales: int, zoom: float, turn: float) -> Loop:
+    """Take a zoomed and turned glimpse of one picture (C, H, W) in [0, 1], from the definition: (scales · C, size, size)."""
+    channels, height, width = image.shape
+    cell, cosine, sine = 2.0**zoom, np.cos(turn * np.pi), np.sin(turn * np.pi)
+    apart = [-(cell - 1) / 2, (cell - 1) / 2] if cell > 1 else [0.0]
+    patches = []
+    for scale in range(scales):
+        cells, patch = 2**scale, np.zeros((channels, size, size))
+        for row, column in itertools.product(range(size), repeat=2):
+            read = [
+                sample(
+                    image,
+                    (location[0] + 1) / 2 * width + across * cosine - down * sine,
+                    (location[1] + 1) / 2 * height + across * sine + down * cosine,
+                )
+                for i, j, right, low in itertools.product(range(cells), range(cells), apart, apart)
+                for across in [(column * cells + j + 0.5 - size * cells / 2) * cell + right]
+                for down in [(row * cells + i + 0.5 - size * cells / 2) * cell + low]
+            ]
+            patch[:, row, column] = np.mean(read, axis=0)
+        patches.append(patch)
+    return np.concatenate(patches)
+
+
+def free_glimpse(images: torch.Tensor, locations: torch.Tensor, size: int, scales: int, zoom: float, turn: float) -> torch.Tensor:
+    zooms, turns = torch.full((len(images), 1), zoom), torch.full((len(images), 1), turn)
+    return glimpse(images, locations, size, scales, "bilinear", zooms, turns)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (5, 12), (13, 6)])
+@pytest.mark.parametrize(("size", "scales"), [(1, 1), (3, 2), (2, 3)])
+def test_zoomed_and_turned_glimpses_equal_the_loop(
+    size: int, scales: int, height: int, width: int, channels: int, dtype: torch.dtype
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    locations = torch.cat((torch.rand(8, 2, generator=generator) * 2 - 1, SPECIAL[[0, 2, 12, 24]]))
+    zooms = torch.cat((torch.rand(8, 1, generator=generator) * 2 - 1, torch.tensor([[-1.0], [0.0], [1.0], [0.5]])))
+    turns = torch.cat((torch.rand(8, 1, generator=generator) * 4 - 2, torch.tensor([[1.0], [-0.5], [0.25], [3.75]])))
+    images = random_pictures(len(locations), channels, height, width)
+    given = torch.from_numpy(images) if dtype == torch.uint8 else torch.from_numpy(images / 255).float()
+    seen = glimpse(given, locations, size, scales, "bilinear", zooms, turns)
+    assert seen.shape == (12, scales * channels, size, size)
+    assert seen.dtype == torch.float32
+    places = zip(images / 255, locations.double().tolist(), zooms[:, 0].tolist(), turns[:, 0].tolist(), strict=True)
+    expected = [look_freely_by_loop(image, (x, y), size, scales, zoom, turn) for image, (x, y), zoom, turn in places]
+    torch.testing.assert_close(seen, torch.from_numpy(np.stack(expected)).float(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (7, 11)])
+@pytest.mark.parametrize(("size", "scales"), [(3, 3), (4, 2)])
+def test_at_zoom_zero_and_not_turned_a_free_retina_is_the_bilinear_one(size: int, scales: int, height: int, width: int) -> None:
+    locations = torch.cat((SPECIAL, torch.rand(100, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1))
+    images = torch.from_numpy(random_pictures(len(locations), 2, height, width))
+    zeros, plain = torch.zeros(len(images), 1), glimpse(images, locations, size, scales, "bilinear")
+    for zoom, rotation in ((zeros, zeros), (zeros, None), (None, zeros)):
+        seen = glimpse(images, locations, size, scales, "bilinear", zoom, rotation)
+        torch.testing.assert_close(seen, plain, rtol=0, atol=5e-6)
+
+
+@pytest.mark.parametrize("zoom", [-1.0, 0.0, 0.7, 1.0])
+@pytest.mark.parametrize("scales", [1, 3])
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_quarter_turns_of_the_retina_turn_the_glimpse(quarters: int, scales: int, zoom: float) -> None:
+    images = torch.from_numpy(random_pictures(len(SPECIAL), 2, 9, 14))
+    upright, turned = (free_glimpse(images, SPECIAL, 4, scales, zoom, turn) for turn in (0.0, quarters / 2))
+    expected = np.rot90(upright.numpy(), quarters, axes=(2, 3))
+    np.testing.assert_allclose(turned.numpy(), expected, atol=5e-6)
+
+
+def test_a_positive_rotation_turns_from_the_x_axis_towards_the_y_axis() -> None:
+    image = torch.zeros(1, 9, 9)
+    image[0, 7, 4] = 1.0  # below the centre: on the x-axis of a retina that is turned by a quarter
+    seen = free_glimpse(image, torch.zeros(1, 2), 7, 1, 0.0, 0.5)[0, 0]
+    assert seen[3, 6].item() == pytest.approx(1.0, abs=1e-5)
+    assert seen.sum().item() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_turning_a_round_thing_about_its_middle_shows_the_same() -> None:
+    away = torch.arange(31) - 15.0
+    ball = torch.exp(-(away[:, None] ** 2 + away**2) / 40)[None]
+    upright, turned = (free_glimpse(ball, torch.zeros(1, 2), 8, 2, 0.3, turn) for turn in (0.0, 0.13))
+    torch.testing.assert_close(turned, upright, rtol=0, atol=0.01)
+
+
+def test_the_widest_glimpse_is_that_of_the_picture_at_half_its_size() -> None:
+    small = torch.from_numpy(random_pictures(len(SPECIAL), 1, 8, 8)) / 255
+    large = torch.from_numpy(np.kron(small.numpy(), np.random.default_rng(0).dirichlet(np.ones(4)).reshape(2, 2) * 4)).float()
+    large = large.clamp(0, 1)
+    halved = torch.nn.functional.avg_pool2d(large, 2)
+    # At places between the pixels of the smaller picture the four samples of a cell fall on the larger one's.
+    torch.testing.assert_close(
+        free_glimpse(large, SPECIAL, 4, 3, 1.0, 0.0), glimpse(halved, SPECIAL, 4, 3, "bilinear"), rtol=0, atol=5e-6
+    )
+
+
+def test_the_narrowest_glimpse_is_that_of_the_picture_at_twice_its_size() -> None:
+    images = torch.from_numpy(random_pictures(9, 1, 16, 16)) / 255
+    doubled = torch.nn.functional.interpolate(images, scale_factor=2, mode="bilinear", align_corners=False)
+    # Away from the border, beyond which enlarging goes on with the last pixel; a cell's sample falls on a pixel of the larger one.
+    places = torch.tensor(list(itertools.product((-0.25, 0.0, 0.125), repeat=2)))
+    torch.testing.assert_close(
+        free_glimpse(images, places, 4, 2, -1.0, 0.0), glimpse(doubled, places, 4, 2, "bilinear"), rtol=0, atol=5e-6
+    )
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.1, 0.25, 0.5])
+@pytest.mark.parametrize("zoom", [-1.0, 0.0, 0.4, 1.0])
+def test_no_pixel_within_a_patch_is_skipped(zoom: float, turn: float) -> None:
+    single = torch.eye(15 * 15).reshape(-1, 15, 15)  # in each picture another pixel is white
+    away = torch.arange(15) - 7.0
+    nearby = (away[:, None] ** 2 + away**2).flatten().sqrt() < 4 * 2 * 2**zoom / 2 - 0.5
+    seen = free_glimpse(single, torch.full((len(single), 2), 0.011), 4, 2, zoom, turn)[:, 1]
+    assert nearby.sum() >= 4
+    assert (seen[nearby].sum(dim=(1, 2)) > 0).all()
+
+
+@pytest.mark.parametrize("place", [(-1.0, -1.0), (1.0, 0.3), (0.2, 1.0)])
+def test_outside_the_picture_a_free_retina_sees_nothing(place: tuple[float, float]) -> None:
+    white = torch.full((1, 40, 40), 255, dtype=torch.uint8)
+    inside = free_glimpse(white, torch.zeros(1, 2), 4, 3, 1.0, 0.0)
+    torch.testing.assert_close(inside, torch.ones_like(inside), rtol=0, atol=1e-6)
+    seen = free_glimpse(white, torch.tensor([place]), 4, 3, 1.0, 0.0)[0, 2]
+    columns, rows = ((place[axis] + 1) / 2 * 40 + (torch.arange(4) - 1.5) * 8 for axis in (0, 1))
+    expected = ((rows > 0) & (rows < 40))[:, None] & ((columns > 0) & (columns < 40))
+    assert torch.equal(seen > 0.4, expected)
+
+
+def test_full_brightness_never_exceeds_one_in_a_free_retina() -> None:
+    generator = torch.Generator().manual_seed(0)
+    locations, zooms, turns = (torch.rand(500, width, generator=generator) * 2 - 1 for width in (2, 1, 1))
+    seen = glimpse(torch.full((500, 9, 9), 255, dtype=torch.uint8), locations, 3, 3, "bilinear", zooms, turns)
+    assert seen.min() >= 0
+    assert seen.max() == 1
+
+
+@pytest.mark.parametrize("few", [False, True])
+def test_many_rows_are_seen_as_one_by_one(few: bool) -> None:
+    """More samples than are taken at once, of pictures that rows choose."""
+    retina = Retina(6, 4, "bilinear", free=True)
+    count = 3 * SAMPLES_AT_ONCE // (6 * 16) ** 2 + 1
+    images = torch.from_numpy(random_pictures(5, 2, 8, 11))
+    before = images.clone()
+    prepared = retina.prepare(images, few)
+    assert prepared.sums is None
+    generator = torch.Generator().manual_seed(0)
+    locations, zooms, turns = (torch.rand(count, width, generator=generator) * 2 - 1 for width in (2, 1, 1))
+    rows = torch.arange(count) % 5
+    seen = retina.look(prepared, locations, rows, zooms, direction(turns))
+    for row in range(0, count, 7):
+        alone = glimpse(*(part[row : row + 1] for part in (images[rows], locations)), 6, 4, "bilinear", zooms[[row]], turns[[row]])
+        torch.testing.assert_close(seen[[row]], alone, rtol=0, atol=1e-6)
+    assert torch.equal(images, before)
+
+
+def test_zooms_are_clipped_and_whole_turns_count_for_nothing() -> None:
+    images = torch.from_numpy(random_pictures(2, 1, 8, 8))
+    places = torch.tensor([[0.1, 0.2], [0.3, -0.4]])
+    assert torch.equal(free_glimpse(images, places, 4, 2, 7.0, 0.25), free_glimpse(images, places, 4, 2, 1.0, 4.25))
+    assert torch.equal(free_glimpse(images, places, 4, 2, -7.0, 0.25), free_glimpse(images, places, 4, 2, -1.0, 0.25))
+    far = direction(torch.tensor([[1e38], [-0.5], [1.5]]))
+    assert far.isfinite().all()
+    torch.testing.assert_close(far[1:], torch.tensor([[0.0, -1.0]] * 2), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("zoom", "rotation", "message"),
+    [
+        (torch.zeros(2), None, r"zooms must be of shape \(2, 1\), one per picture, got \(2,\)"),
+        (None, torch.zeros(3, 1), r"rotations must be of shape \(2, 1\), one per picture, got \(3, 1\)"),
+        (torch.tensor([[0.0], [float("nan")]]), None, "zooms must be finite numbers"),
+        (None, torch.tensor([[float("inf")], [0.0]]), "rotations must be finite numbers"),
+    ],
+)
+def test_wrong_zooms_and_rotations_are_refused(zoom: torch.Tensor | None, rotation: torch.Tensor | None, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        glimpse(torch.zeros(2, 8, 8), torch.zeros(2, 2), 4, 1, "bilinear", zoom, rotation)
+
+
+def test_a_free_retina_of_whole_pixels_is_refused() -> None:
+    with pytest.raises(ValueError, match="a free retina is bilinear, since it looks between pixels, got 'nearest'"):
+        Retina(4, 1, free=True)

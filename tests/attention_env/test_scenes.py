@@ -429,8 +429,8 @@ def test_fixed_scenes_are_the_published_ones(scene: Scene, data_folder: Path) ->
 
 def test_the_scenes_of_every_registered_environment_and_no_others_are_published() -> None:
     expected = set()
-    for module, _, vector_class in ENVIRONMENTS.values():
-        defaults = getattr(importlib.import_module(f"attention_env.envs.{module}"), vector_class).defaults
+    for module, name, _ in ENVIRONMENTS.values():
+        defaults = getattr(importlib.import_module(f"attention_env.envs.{module}"), f"{name}VectorEnv").defaults
         if "scene" in defaults:
             expected |= {(defaults["source"], split, Scene(**defaults["scene"])) for split in ("validation", "test")}
     assert set(CHECKSUMS) == expected

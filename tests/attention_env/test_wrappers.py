@@ -22,13 +22,27 @@ from attention_env.envs.glimpse import GlimpseEnv, GlimpseVectorEnv
 from attention_env.wrappers import GlimpseHistory, VectorGlimpseHistory
 
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
-Seen = list[tuple[Any, Any]]
+Seen = list[dict[str, NDArray[Any]]]
 DIGITS, CATCH = "attention_env/Digits-v0", "attention_env/Catch-v0"
 MODES = list(AutoresetMode)
 ROWS, LENGTH = 5, 4
 SETTINGS: dict[str, Any] = {"glimpses": LENGTH, "glimpse_size": 3, "scales": 2, "start": "random", "grid": 4}
+PARTS = {"glimpses": "glimpse", "locations": "location", "zooms": "zoom", "rotations": "rotation"}
+SHAPES = {"glimpses": (2, 3, 3), "locations": (2,), "zooms": (1,), "rotations": (2,)}
+SWITCHES: dict[str, Any] = {"zoom": True, "rotate": True, "step_cost": 0.1}
 # In Catch the world moves in the last step too, after the last glimpse.
-TASKS = pytest.mark.parametrize(("task", "action_format"), [*((DIGITS, name) for name in ACTION_FORMATS), (CATCH, "dict")])
+TASKS = pytest.mark.parametrize(
+    ("task", "action_format", "switches"),
+    [
+        *((DIGITS, name, {}) for name in ACTION_FORMATS),
+        (CATCH, "dict", {}),
+        *((DIGITS, name, {**SWITCHES, "stop": True}) for name in ACTION_FORMATS if name != "saccade"),
+        (DIGITS, "saccade", {**SWITCHES, "grid": 1}),  # among more looks classes would be drawn rarely
+        (CATCH, "dict", SWITCHES),
+        (DIGITS, "dict", {"zoom": True}),
+        (DIGITS, "grid", {"rotate": True}),
+    ],
+)
 
 
 def array(value: Any) -> NDArray[Any]:
@@ -36,21 +50,20 @@ def array(value: Any) -> NDArray[Any]:
     return value.numpy().copy() if isinstance(value, Tensor) else np.array(value)
 
 
-def look(observation: Any, row: int | None = None) -> tuple[Any, Any]:
-    """A copy of what one observation, or one row of a batch, shows: glimpse and location."""
-    glimpse, location = array(observation["glimpse"]), array(observation["location"])
-    return (glimpse, location) if row is None else (glimpse[row], location[row])
+def look(observation: Any, row: int | None = None) -> dict[str, NDArray[Any]]:
+    """A copy of what one observation, or one row of a batch, shows."""
+    return {key: array(part) if row is None else array(part)[row] for key, part in observation.items()}
 
 
 def history(seen: Seen) -> dict[str, NDArray[np.float32]]:
-    """The observation that a list of glimpses and locations should make, slot by slot."""
-    expected = {
-        "glimpses": np.zeros((LENGTH, 2, 3, 3), np.float32),
-        "locations": np.zeros((LENGTH, 2), np.float32),
-        "seen": np.zeros(LENGTH, np.float32),
-    }
-    for slot, (glimpse, location) in enumerate(seen):
-        expected["glimpses"][slot], expected["locations"][slot], expected["seen"][slot] = glimpse, location, 1
+    """The observation that a list of such copies should make, slot by slot."""
+    names = [name for name, part in PARTS.items() if part in seen[0]]
+    expected = {name: np.zeros((LENGTH, *SHAPES[name]), np.float32) for name in names}
+    expected["seen"] = np.zeros(LENGTH, np.float32)
+    for slot, shown in enumerate(seen):
+        for name in names:
+            expected[name][slot] = shown[PARTS[name]]
+        expected["seen"][slot] = 1
     return expected
 
 
@@ -88,9 +101,9 @@ def test_the_environment_checker_finds_nothing_in_any_action_format(action_forma
 
 
 @TASKS
-def test_the_history_is_that_of_a_list_by_hand(task: str, action_format: str) -> None:
-    env = GlimpseHistory(gym.make(task, action_format=action_format, **SETTINGS))
-    bare = gym.make(task, action_format=action_format, **SETTINGS)
+def test_the_history_is_that_of_a_list_by_hand(task: str, action_format: str, switches: dict[str, Any]) -> None:
+    settings = {**SETTINGS, **switches, "action_format": action_format}
+    env, bare = GlimpseHistory(gym.make(task, **settings)), gym.make(task, **settings)
     env.action_space.seed(0)
     lengths = set()
     for episode in range(30):
@@ -108,7 +121,7 @@ def test_the_history_is_that_of_a_list_by_hand(task: str, action_format: str) ->
             assert observation in env.observation_space
             np.testing.assert_equal(observation, history(seen))
         lengths.add(len(seen))
-    assert lengths == ({1, 2, 3, 4} if action_format == "saccade" else {LENGTH})
+    assert lengths == ({1, 2, 3, 4} if action_format == "saccade" or "stop" in switches else {LENGTH})
 
 
 def test_the_space_is_that_of_the_environments_glimpses() -> None:
@@ -118,6 +131,9 @@ def test_the_space_is_that_of_the_environments_glimpses() -> None:
         locations=gym.spaces.Box(-1.0, 1.0, (3, 2), np.float32),
         seen=gym.spaces.Box(0.0, 1.0, (3,), np.float32),
     )
+    env = GlimpseHistory(gym.make(DIGITS, glimpses=3, zoom=True, rotate=True))
+    assert env.observation_space["zooms"] == gym.spaces.Box(-1.0, 1.0, (3, 1), np.float32)
+    assert env.observation_space["rotations"] == gym.spaces.Box(-1.0, 1.0, (3, 2), np.float32)
 
 
 def test_a_truncated_episode_keeps_its_last_glimpse() -> None:
@@ -169,9 +185,9 @@ def test_one_environment_before_its_reset_and_after_its_end_is_refused(arrays: A
 @pytest.mark.parametrize("mode", MODES)
 @TASKS
 def test_the_histories_of_a_batch_are_those_of_lists_by_hand(
-    task: str, action_format: str, mode: AutoresetMode, output: str
+    task: str, action_format: str, switches: dict[str, Any], mode: AutoresetMode, output: str
 ) -> None:
-    settings = {**SETTINGS, "action_format": action_format, "autoreset_mode": mode.value, "output": output}
+    settings = {**SETTINGS, **switches, "action_format": action_format, "autoreset_mode": mode.value, "output": output}
     env = VectorGlimpseHistory(gym.make_vec(task, num_envs=ROWS, **settings))
     bare = gym.make_vec(task, num_envs=ROWS, **settings)
     env.action_space.seed(1)
@@ -184,8 +200,9 @@ def test_the_histories_of_a_batch_are_those_of_lists_by_hand(
     seen: list[Seen] = [[look(bare_observation, row)] for row in range(ROWS)]
     restarts, finals, ended = 0, 0, np.zeros(ROWS, bool)
     for turn in range(30):
-        if turn % 5 == 1 or (mode is AutoresetMode.DISABLED and ended.any()):
-            mask = ended if mode is AutoresetMode.DISABLED and ended.any() else chance.random(ROWS) < 0.5
+        # Without autoreset, rows that have ended rest until this happens to be their turn, or all have ended.
+        if turn % 5 == 1 or (mode is AutoresetMode.DISABLED and ended.all()):
+            mask = ended.copy() if mode is AutoresetMode.DISABLED and ended.any() else chance.random(ROWS) < 0.5
             mask[turn % ROWS] = True
             options = {"reset_mask": mask.copy() if turn % 2 else torch.tensor(mask)}
             observation, infos = env.reset(options=options)
@@ -221,8 +238,9 @@ def test_the_histories_of_a_batch_are_those_of_lists_by_hand(
 
 
 @pytest.mark.parametrize("output", ["numpy", "torch"])
-def test_a_single_environment_and_a_batch_of_one_show_the_same(action_format: str, output: str) -> None:
-    settings = {**SETTINGS, "action_format": action_format}
+@pytest.mark.parametrize("switches", [{}, SWITCHES])
+def test_a_single_environment_and_a_batch_of_one_show_the_same(action_format: str, switches: dict[str, Any], output: str) -> None:
+    settings = {**SETTINGS, **switches, "action_format": action_format}
     single = GlimpseHistory(gym.make(DIGITS, **settings))
     batch = VectorGlimpseHistory(gym.make_vec(DIGITS, num_envs=1, output=output, autoreset_mode="Disabled", **settings))
     batch.action_space.seed(0)
@@ -266,6 +284,27 @@ def test_rows_whose_reset_is_not_asked_for_keep_their_history() -> None:
     after, _ = batch.reset(options={"reset_mask": np.array([True, False])})
     np.testing.assert_array_equal(after["seen"], [[1, 0, 0, 0], [1, 1, 0, 0]])
     np.testing.assert_equal(row_of(after, 1), row_of(before, 1))
+
+
+@pytest.mark.parametrize("output", ["numpy", "torch"])
+def test_rows_that_rest_after_stopping_keep_their_history(output: str) -> None:
+    settings = {**SETTINGS, "stop": True, "zoom": True, "autoreset_mode": "Disabled", "output": output}
+    batch = VectorGlimpseHistory(gym.make_vec(DIGITS, num_envs=3, **settings))
+    batch.reset(seed=0)
+    stops, kept = [[0, 1, 0], [0, 0, 1], [0, 1, 1]], []
+    for stop in stops:
+        actions = {
+            "location": np.zeros((3, 2), np.float32),
+            "label": np.zeros(3, int),
+            "zoom": np.full((3, 1), 0.5, np.float32),
+            "stop": np.array(stop),
+        }
+        observation, *_ = batch.step(tensors(actions) if output == "torch" else actions)
+        kept.append({key: array(part) for key, part in observation.items()})
+    np.testing.assert_array_equal(kept[-1]["seen"], [[1, 1, 1, 1], [1, 0, 0, 0], [1, 1, 0, 0]])
+    np.testing.assert_array_equal(kept[-1]["zooms"][..., 0], [[0, 0.5, 0.5, 0.5], [0, 0, 0, 0], [0, 0.5, 0, 0]])
+    np.testing.assert_equal(row_of(kept[-1], 1), row_of(kept[0], 1))
+    np.testing.assert_equal(row_of(kept[-1], 2), row_of(kept[1], 2))
 
 
 @pytest.mark.parametrize("mode", MODES)
