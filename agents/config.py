@@ -28,6 +28,10 @@ class RAMConfig:
     """Bounded by tanh, as in most code, or linear, as in the paper."""
     core: Literal["rnn", "lstm"] = "rnn"
     """Rectified linear units, the paper's for still pictures, or the LSTM that it uses where things move."""
+    location_hidden: int = 0
+    """Units of a hidden layer of the location head, which then sees the present glimpse's pixels beside the state; 0 for the
+    paper's head, linear in the state. What tells the class need not tell where to look: with an eye of its own the head learns that
+    many times faster."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,17 @@ class ReinforceConfig:
     rule: Literal["hybrid", "pure"] = "hybrid"
     """"hybrid": cross-entropy trains class head, core and glimpse network, REINFORCE the location head (the paper's rule for
     recognition); "pure": the class is an action too, and REINFORCE trains everything from the reward alone."""
+    looks: Literal["learned", "scan", "random"] = "learned"
+    """"learned": chosen by what was seen; "scan": one path for all pictures, learned as well; "random": anywhere. The last two are
+    references, which show what choosing is worth."""
+    credit: Literal["return", "information"] = "return"
+    """What a look is credited with. "return": what the environment pays from there on, as in the paper. "information" (hybrid):
+    what later looks add to the probability of the true class. That is the expected return itself, shaped by a potential, which
+    takes nothing from the best policy (Ng, Harada, Russell 1999), and with a discount it says which of the looks it was."""
+    discount: float = 1.0
+    """γ, weight of what comes one step later in a look's credit."""
+    every_answer: float = 0.0
+    """Weight of the cross-entropy of an answer after every glimpse, beside that of the last one (hybrid)."""
     deviation: float = 0.35
     """Standard deviation σ of the locations around their mean at the start: the agent first has to see everything."""
     final_deviation: float = 0.07
@@ -85,10 +100,15 @@ class ReinforceConfig:
                 raise ValueError(f"{name} must be above 0, or nothing can be learned about looking; got {getattr(self, name)}")
         if self.baseline == "leave_one_out" and self.samples < 2:
             raise ValueError(f"baseline='leave_one_out' compares samples of one picture: it needs samples ≥ 2, got {self.samples}")
-        if not 0 <= self.annealing <= 1:
-            raise ValueError(f"annealing must be within 0 … 1, a share of the training; got {self.annealing}")
+        for name, meaning in (("annealing", "a share of the training"), ("discount", "the weight of what comes later")):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be within 0 … 1, {meaning}; got {getattr(self, name)}")
+        if self.rule == "pure" and self.credit == "information":
+            raise ValueError("credit='information' asks for the true class, which rule='pure' is not told: use credit='return'")
         for name, value, choices in (
             ("rule", self.rule, ("hybrid", "pure")),
+            ("looks", self.looks, ("learned", "scan", "random")),
+            ("credit", self.credit, ("return", "information")),
             ("baseline", self.baseline, BASELINES),
             ("network.core", self.network.core, ("rnn", "lstm")),
             ("network.location_mean", self.network.location_mean, ("tanh", "linear")),

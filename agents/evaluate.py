@@ -24,11 +24,13 @@ class Score:
         examples: pictures shown or games played, each once.
         coverage: share of the picture's area, on a grid of 8×8 cells, that holds at least 1 % of the chosen locations: an
             agent that has ended up staring at a corner has 1/64.
+        glimpses: mean number of glimpses in an episode, where that is told.
     """
 
     errors: int
     examples: int
     coverage: float
+    glimpses: float | None = None
 
     @property
     def error_rate(self) -> float:
@@ -42,9 +44,7 @@ class Score:
 
 
 @torch.no_grad()
-def score(
-    player: Player, config: ReinforceConfig, split: str, device: torch.device, deviation: float = 0.0, seed: int = 0
-) -> Score:
+def score(player: Player, config: ReinforceConfig, split: str, device: torch.device, sampled: bool = False, seed: int = 0) -> Score:
     """Score an agent on a split.
 
     Args:
@@ -52,8 +52,8 @@ def score(
         config: names the environment and its settings.
         split: "train", "validation" or "test".
         device: where to compute.
-        deviation: 0 to look at the mean location, as the figures do; else the standard deviation around it.
-        seed: of those locations.
+        sampled: whether to act by chance, as at the end of the training, and not the likeliest way, as the figures do.
+        seed: of that chance, and of what is chance in the environment, such as a random start.
 
     Returns:
         The score over all pictures of the split, each seen once.
@@ -61,20 +61,22 @@ def score(
     environment = make_environment(config, device, 1, split)
     count = len(environment.pictures)
     generator = torch.Generator(device).manual_seed(seed)
-    wrong = torch.zeros((), dtype=torch.int64, device=device)
+    wrong, glimpses = torch.zeros((), dtype=torch.int64, device=device), torch.zeros((), dtype=torch.int64, device=device)
     cells = torch.zeros(64, device=device)
     for first in range(0, count, CHUNK):
         index = np.arange(first, min(first + CHUNK, count))
         if environment.num_envs != len(index):
             environment = make_environment(config, device, len(index), split)
+        environment.reset(seed=seed + first)
         noise = None
-        if deviation:
-            steps = environment.settings.glimpses - 1
-            noise = Noise(torch.randn(steps, len(index), 2, generator=generator, device=device) * deviation, None)
+        if sampled or player.looking.always_by_chance:
+            noise = player.noise(environment, (len(index),), generator, config.final_deviation, config.rule == "pure")
+            noise = noise if sampled else Noise(noise.look)
         episodes = player(environment, {"index": index}, noise)
         wrong += (~episodes.success).sum()
-        cells += count_cells(episodes.locations)
-    return Score(int(wrong), count, coverage(cells))
+        glimpses += episodes.lengths.sum()
+        cells += count_cells(episodes.locations[1:][episodes.playing[1:]])
+    return Score(int(wrong), count, coverage(cells), int(glimpses) / count)
 
 
 def count_cells(locations: torch.Tensor) -> torch.Tensor:
@@ -97,10 +99,11 @@ def report(player: Player, config: ReinforceConfig, name: str, split: str, devic
         name: the model's name.
         split: which pictures.
         device: where to compute.
-        runs: besides, the mean error over so many runs with sampled locations.
+        runs: besides, the mean error over so many runs that act by chance.
     """
     result = score(player, config, split, device)
-    acts = make_environment(config, device, 1, split).acts
+    environment = make_environment(config, device, 1, split)
+    acts = environment.acts
     interval = tuple(1 - end for end in reversed(result.interval)) if acts else result.interval
     figures: dict[str, Any] = {
         "model": name,
@@ -110,11 +113,13 @@ def report(player: Player, config: ReinforceConfig, name: str, split: str, devic
         "examples": result.examples,
         "split": split,
         "env": config.env,
-        "locations": "mean",
+        "locations": "random" if player.looking.always_by_chance else "mean",
         "location_coverage": result.coverage,
     }
+    if environment.settings.stop:
+        figures["glimpses"] = result.glimpses
     if runs:
-        sampled = [score(player, config, split, device, config.final_deviation, seed).error_rate for seed in range(runs)]
+        sampled = [score(player, config, split, device, True, seed).error_rate for seed in range(runs)]
         mean = sum(sampled) / runs
         figures["value_sampled"] = 1 - mean if acts else mean
         figures["runs_sampled"] = runs

@@ -4,13 +4,16 @@ Mnih, Heess, Graves, Kavukcuoglu, "Recurrent Models of Visual Attention" (2014, 
 
     glimpse network   g_t = ReLU(W_a ReLU(W_p ρ_t) + W_b ReLU(W_l l_t))
     core              h_t = ReLU(W_h h_{t-1} + W_g g_t),  h_0 = 0   (or an LSTM over g_t)
-    location head     E[l_{t+1}] = tanh(W h_t + b_t)   (or linear)
+    location head     E[l_{t+1}] = tanh(W h_t + b_t)   (or linear; or W ReLU(V_h h_t + V_p ρ_t) for W h_t)
     class head        softmax(W h_t)
     baseline          b_t = W h_t
 
 The location is drawn from N(E[l], σ² I), σ fixed, by the learning rule, not here. The paper's mean is linear; most code bounds
 it by tanh, and so does this by default. Its bias has a value of its own for every step, the scan b_1 … b_{N-1}: where to look
 whatever was seen. Such a path is learned from every picture at once, long before what was seen can tell where to look instead.
+
+Where the environment lets an agent zoom, turn its eye or stop (the three things that attention does beside moving), l has more
+numbers, and a stop head gives the odds of answering now: log p/(1 − p) = W h_t.
 """
 
 from __future__ import annotations
@@ -30,14 +33,28 @@ class RAM(nn.Module):
         classes: number of classes.
         glimpses: N, glimpses in an episode.
         config: the layers' widths and the kind of location mean.
+        pose: numbers that say where and how a glimpse was taken.
+        looks: numbers that say where to look: as many as a look has, or a score for each cell of a grid.
+        bounded: whether these may be bounded as `config` says; scores are not.
+        stops: whether the agent decides when to answer.
     """
 
-    def __init__(self, glimpse_shape: tuple[int, ...], classes: int, glimpses: int, config: RAMConfig) -> None:
+    def __init__(
+        self,
+        glimpse_shape: tuple[int, ...],
+        classes: int,
+        glimpses: int,
+        config: RAMConfig,
+        pose: int = 2,
+        looks: int = 2,
+        bounded: bool = True,
+        stops: bool = False,
+    ) -> None:
         super().__init__()
-        self.bounded = config.location_mean == "tanh"
+        self.bounded = bounded and config.location_mean == "tanh"
         pixels = int(torch.Size(glimpse_shape).numel())
         self.what = nn.Linear(pixels, config.glimpse_width)  # W_p
-        self.where = nn.Linear(2, config.location_width)  # W_l
+        self.where = nn.Linear(pose, config.location_width)  # W_l
         self.what_to_glimpse = nn.Linear(config.glimpse_width, config.hidden)  # W_a
         self.where_to_glimpse = nn.Linear(config.location_width, config.hidden, bias=False)  # W_b; W_a has the bias
         self.hidden = config.hidden
@@ -48,24 +65,34 @@ class RAM(nn.Module):
             # What was seen first must still be there at the end: the identity keeps it, PyTorch's default forgets it within a
             # few steps (Le, Jaitly, Hinton 2015, arXiv 1504.00941).
             nn.init.eye_(self.state_to_state.weight)
-        self.location_head = nn.Linear(config.hidden, 2, bias=False)
-        self.scan = nn.Parameter(torch.zeros(glimpses - 1, 2))  # b_t
+        self.location_eye: nn.ModuleDict | None = None
+        self.location_head = nn.Linear(config.location_hidden or config.hidden, looks, bias=False)
+        if config.location_hidden:
+            self.location_eye = nn.ModuleDict(
+                {
+                    "state": nn.Linear(config.hidden, config.location_hidden),  # V_h
+                    "pixels": nn.Linear(pixels, config.location_hidden, bias=False),  # V_p; V_h has the bias
+                }
+            )
+            nn.init.zeros_(self.location_head.weight)  # at first the eye goes where chance moves it
+        self.scan = nn.Parameter(torch.zeros(glimpses - 1, looks))  # b_t
         self.class_head = nn.Linear(config.hidden, classes)
         self.baseline_head = nn.Linear(config.hidden, 1)
+        self.stop_head = nn.Linear(config.hidden, 1) if stops else None
 
-    def forward(self, glimpse: Tensor, location: Tensor, state: Tensor | None = None) -> Tensor:
+    def forward(self, glimpse: Tensor, pose: Tensor, state: Tensor | None = None) -> Tensor:
         """See one glimpse.
 
         Args:
             glimpse: (B, C, g, g) in [0, 1].
-            location: (B, 2), where it was taken.
+            pose: (B, 2 or more), where and how it was taken.
             state: h_{t-1}, as the step before returned it; None for h_0 = 0.
 
         Returns:
             (B, hidden), h_t; of an LSTM (B, 2 · hidden), its output h_t and behind it its cell c_t, which the heads do not see.
         """
         what = F.relu(self.what(glimpse.flatten(1)))  # (B, glimpse_width)
-        where = F.relu(self.where(location))  # (B, location_width)
+        where = F.relu(self.where(pose))  # (B, location_width)
         seen = F.relu(self.what_to_glimpse(what) + self.where_to_glimpse(where))  # (B, hidden)
         if self.lstm is not None:
             state = seen.new_zeros(len(seen), 2 * self.hidden) if state is None else state
@@ -74,27 +101,37 @@ class RAM(nn.Module):
         drive = self.glimpse_to_state(seen)  # (B, hidden)
         return F.relu(drive if state is None else drive + self.state_to_state(state))
 
-    def location_mean(self, state: Tensor, step: int | slice) -> Tensor:
-        """Where to look next, on average.
+    def location_mean(self, state: Tensor, glimpse: Tensor, step: int | slice) -> Tensor:
+        """Where to look next, on average; or, where it looks at cells, each one's score.
 
         Args:
             state: h_{step + 1} of a batch, (B, ·); or those of several steps, (T, B, ·).
+            glimpse: what was seen then, (B, C, g, g) or (T, B, C, g, g); it counts if the head has a hidden layer.
             step: how many steps were taken before, from 0 on; or the T of them. In an episode longer than those of the
                 training, the scan stays at its last place.
 
         Returns:
-            (B, 2) or (T, B, 2).
+            (B, looks) or (T, B, looks), float32.
         """
         scan = self.scan[step] if isinstance(step, slice) else self.scan[min(step, len(self.scan) - 1)]
-        mean: Tensor = self.location_head(state[..., : self.hidden]) + scan.unsqueeze(-2)
+        seen = state[..., : self.hidden]
+        if self.location_eye is not None:
+            seen = F.relu(self.location_eye["state"](seen) + self.location_eye["pixels"](glimpse.flatten(-3)))
+        mean: Tensor = self.location_head(seen).float() + scan.unsqueeze(-2)
         return mean.tanh() if self.bounded else mean
 
     def class_scores(self, state: Tensor) -> Tensor:
-        """Unnormalised log-probabilities of the classes: states (..., ·) to (..., classes)."""
+        """Unnormalised log-probabilities of the classes: states (..., ·) to (..., classes), float32."""
         scores: Tensor = self.class_head(state[..., : self.hidden])
-        return scores
+        return scores.float()
 
     def baseline(self, state: Tensor) -> Tensor:
-        """Expected return b_t: states (..., ·) to (...)."""
+        """Expected return b_t: states (..., ·) to (...), float32."""
         value: Tensor = self.baseline_head(state[..., : self.hidden])
-        return value[..., 0]
+        return value[..., 0].float()
+
+    def stop_score(self, state: Tensor) -> Tensor:
+        """Log-odds of answering now: states (..., ·) to (...), float32."""
+        assert self.stop_head is not None, "a network made for an environment without stop"
+        score: Tensor = self.stop_head(state[..., : self.hidden])
+        return score[..., 0].float()

@@ -24,13 +24,11 @@ from torch import Tensor, nn
 
 from agents.config import ReinforceConfig, deviation_at
 from agents.evaluate import score
-from agents.player import Episodes, Noise, Player, make_environment, new_player
+from agents.player import Episodes, Noise, Player, make_environment, names_always, new_player
 from agents.ram import RAM
 from attention_core.policy_gradient import (
     MovingAverage,
     baseline_loss,
-    gaussian_log_probability,
-    gumbel_noise,
     leave_one_out,
     reinforce_loss,
     reward_to_go,
@@ -39,14 +37,14 @@ from attention_env.envs.glimpse import GlimpseVectorEnv
 
 
 def losses(
-    network: RAM, episodes: Episodes, rule: str, deviation: float, baseline: Tensor | float | None = None
+    player: Player, episodes: Episodes, config: ReinforceConfig, deviation: float, baseline: Tensor | float | None = None
 ) -> dict[str, Tensor]:
     """Compute the parts of the loss of a batch of episodes.
 
     Args:
-        network: the network that played them.
-        episodes: what happened.
-        rule: "hybrid" or "pure".
+        player: who played them.
+        episodes: what happened, its rewards as `credited` gives them.
+        config: the rule.
         deviation: standard deviation σ of the locations.
         baseline: b_t, (N, B) or broadcastable to it; None for the learned one.
 
@@ -55,28 +53,62 @@ def losses(
         "answer": cross-entropy (hybrid) or REINFORCE (pure) on the class, or on what was done at every step.
         "baseline": squared error of the learned b_t, whose gradient stays in the baseline head.
         "entropy": mean entropy of the class, or of what is done at each step, in nats.
+        "stop": REINFORCE on when to answer, where that is the agent's choice; its gradient goes where that of "location" does.
     """
-    states = episodes.states  # (N, B, hidden)
-    returns = reward_to_go(episodes.rewards)  # (N, B)
-    learned = network.baseline(states.detach())  # (N, B)
-    advantages = (returns - (learned if baseline is None else baseline)).detach()  # (N, B)
-    looking = states[:-1].detach() if rule == "hybrid" else states[:-1]
-    means = network.location_mean(looking, slice(len(looking)))  # (N-1, B, 2)
-    looked = gaussian_log_probability(episodes.locations, means, deviation)  # (N-1, B)
-    deciding = slice(None) if episodes.acts else slice(-1, None)
+    network, states, playing = player.network, episodes.states, episodes.playing.float()
+    # Where only the last answer counts, nobody asks for the others.
+    every = episodes.acts or episodes.stops is not None or config.every_answer > 0
+    deciding = slice(None) if every else slice(-1, None)
     logs = network.class_scores(states[deciding]).log_softmax(-1)  # (D, B, K), D being N or 1
-    if rule == "hybrid":
-        assert episodes.labels is not None
-        answer = F.nll_loss(logs[-1], episodes.labels)
-    else:
-        named = logs.gather(-1, episodes.named[deciding][..., None])[..., 0]  # (D, B)
-        answer = reinforce_loss(named, advantages[deciding], 0.0)
-    return {
-        "location": reinforce_loss(looked, advantages[:-1], 0.0),
-        "answer": answer,
-        "baseline": baseline_loss(learned, returns),
-        "entropy": -(logs.exp() * logs).sum(-1).mean(),
+    returns = reward_to_go(episodes.rewards, config.discount)  # (N, B)
+    learned = network.baseline(states.detach())  # (N, B)
+    advantages = ((returns - (learned if baseline is None else baseline)) * playing).detach()  # (N, B)
+
+    looking = states.detach() if config.rule == "hybrid" else states
+    heads = network.location_mean(looking[:-1], episodes.glimpses, slice(len(states) - 1))  # (N-1, B, ·)
+    looked = player.looking.log_probability(episodes.looks, heads, deviation)  # (N-1, B)
+    parts = {
+        # A look counts if the episode went on after it.
+        "location": reinforce_loss(looked * playing[1:], advantages[:-1], 0.0),
+        "answer": _answer_loss(episodes, logs, advantages[deciding], config, playing[deciding]),
+        "baseline": baseline_loss(learned * playing, returns * playing),
+        "entropy": -((logs.exp() * logs).sum(-1) * playing[deciding]).sum() / playing[deciding].sum(),
     }
+    if episodes.stops is not None:
+        score = network.stop_score(looking[:-1])  # at the last step there is no choice
+        chosen = torch.where(episodes.stops[:-1], F.logsigmoid(score), F.logsigmoid(-score))
+        parts["stop"] = reinforce_loss(chosen, advantages[:-1], 0.0)
+    return parts
+
+
+def credited(network: RAM, episodes: Episodes, config: ReinforceConfig) -> Episodes:
+    """Replace an episode's rewards by what the settings credit each step with.
+
+    "information" pays at once for what the next glimpse adds to the probability of the true class. The environment's reward for
+    the answer, of which these gains are the expectation (but for what the first glimpse told), is left out, its costs stay.
+    """
+    if config.credit == "return":
+        return episodes
+    assert episodes.labels is not None
+    with torch.no_grad():
+        probabilities = network.class_scores(episodes.states).softmax(-1)  # (N, B, K)
+    certainty = probabilities.gather(-1, episodes.labels.expand(len(probabilities), -1)[..., None])[..., 0]  # (N, B)
+    gained = (certainty[1:] - certainty[:-1]) * episodes.playing[1:]
+    paid = (episodes.success * episodes.answering).float()
+    return episodes._replace(rewards=episodes.rewards - paid + F.pad(gained, (0, 0, 0, 1)))
+
+
+def _answer_loss(episodes: Episodes, logs: Tensor, advantages: Tensor, config: ReinforceConfig, playing: Tensor) -> Tensor:
+    """Cross-entropy of the class (hybrid), or REINFORCE on what was named: D steps of B episodes to a scalar."""
+    count = len(logs)
+    answering = episodes.answering[-count:]
+    if config.rule == "hybrid":
+        assert episodes.labels is not None
+        errors = -logs.gather(-1, episodes.labels.expand(count, -1)[..., None])[..., 0]  # (D, B)
+        weights = torch.where(answering, 1.0, config.every_answer * playing)
+        return (errors * weights).sum(0).mean()
+    named = logs.gather(-1, episodes.named[-count:][..., None])[..., 0]  # (D, B)
+    return reinforce_loss(named if episodes.acts else named * answering, advantages, 0.0)
 
 
 class _Loss(nn.Module):
@@ -91,28 +123,28 @@ class _Loss(nn.Module):
     def forward(
         self, environment: GlimpseVectorEnv, options: dict[str, Any], noise: Noise, deviation: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        episodes = self.player(environment, options, noise)
+        episodes = credited(self.player.network, self.player(environment, options, noise), self.config)
         episodes, baseline = self._baseline(episodes)
-        parts = losses(self.player.network, episodes, self.config.rule, deviation, baseline)
+        parts = losses(self.player, episodes, self.config, deviation, baseline)
+        entropy = parts.pop("entropy")
         weight = self.config.location_weight if self.config.rule == "hybrid" else 1.0
         total = parts["answer"] + weight * parts["location"] + parts["baseline"]
+        if "stop" in parts:
+            total = total + weight * parts["stop"]
         if self.config.rule == "pure":
-            total = total - self.config.entropy_weight * parts["entropy"]
-        success = episodes.success.float().mean()
-        chosen = episodes.locations.clamp(-1, 1).flatten(0, 1)
-        spread = chosen.std(0).mean() if len(chosen) > 1 else chosen.new_zeros(())
+            total = total - self.config.entropy_weight * entropy
+        looked_at = episodes.locations[1:].flatten(0, 1)
         return total, {
-            "losses/answer": parts["answer"],
-            "losses/location": parts["location"],
-            "losses/baseline": parts["baseline"],
-            "charts/success": success,
-            "charts/entropy": parts["entropy"],
-            "charts/location_spread": spread,
+            **{f"losses/{name}": part for name, part in parts.items()},
+            "charts/success": episodes.success.float().mean(),
+            "charts/entropy": entropy,
+            "charts/glimpses": episodes.lengths.float().mean(),
+            "charts/location_spread": looked_at.std(0).mean() if len(looked_at) > 1 else looked_at.new_zeros(()),
         }
 
     def _baseline(self, episodes: Episodes) -> tuple[Episodes, Tensor | float | None]:
         """Give the baseline that the settings ask for, None for the learned one, and the episodes to learn from."""
-        kind, returns = self.config.baseline, reward_to_go(episodes.rewards)
+        kind, returns = self.config.baseline, reward_to_go(episodes.rewards, self.config.discount)
         if kind == "none":
             return episodes, 0.0
         if self.average is not None:
@@ -169,30 +201,39 @@ class ReinforceLearner:
         return result
 
     def _noise(self, deviation: float) -> Noise:
-        samples, pictures = self.config.samples, self.config.batch_size
-        location = torch.randn(self.glimpses - 1, samples, pictures, 2, generator=self.chance, device=self.device) * deviation
-        location, answer = location[:, :, self.pictures], None
-        if self.config.rule == "pure":
-            steps = self.glimpses if self.environment.acts else 1
-            shape = (steps, samples, pictures, self.environment.pictures.classes)
-            answer = gumbel_noise(shape, self.chance, self.device)[:, :, self.pictures]
-        if self.copies > samples:  # a greedy episode, without chance
-            location = F.pad(location, (0, 0, 0, 0, 0, 1))
-            answer = None if answer is None else F.pad(answer, (0, 0, 0, 0, 0, 1))
-        if answer is not None:
-            answer = answer.flatten(1, 2) if self.environment.acts else answer[0].flatten(0, 1)
-        return Noise(location.flatten(1, 2), answer)
+        """Draw the chance of the whole batch; keep that of this process's rows, and let the greedy episodes be without."""
+        shape, names = (self.config.samples, self.config.batch_size), self.config.rule == "pure"
+        player = self.released_player(self.module)
+        noise = player.noise(self.environment, shape, self.chance, deviation, names)
+
+        def share(part: Tensor | None, batch: int) -> Tensor | None:
+            """Of (…, samples, pictures, ·), with `batch` axes before these, make (…, rows, ·)."""
+            if part is None:
+                return None
+            part = part.narrow(batch + 1, self.pictures.start, self.pictures.stop - self.pictures.start)
+            if self.copies > self.config.samples:
+                part = torch.cat((part, torch.zeros_like(part.narrow(batch, 0, 1))), dim=batch)
+            return part.flatten(batch, batch + 1)
+
+        return Noise(share(noise.look, 1), share(noise.answer, int(names_always(self.environment))), share(noise.stop, 1))
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The location head apart, which has a weight decay of its own."""
-        head = self.released(self.module).location_head.weight
-        others = [parameter for parameter in self.module.parameters() if parameter is not head]
-        return [{"params": others}, {"params": [head], "weight_decay": self.config.location_decay}]
+        network = self.released(self.module)
+        head = [network.location_head.weight]
+        if network.location_eye is not None:
+            head += network.location_eye.parameters()
+        others = [parameter for parameter in self.module.parameters() if all(parameter is not own for own in head)]
+        return [{"params": others}, {"params": head, "weight_decay": self.config.location_decay}]
 
     def released(self, module: nn.Module) -> RAM:
         """The network, without the losses around it."""
+        return self.released_player(module).network
+
+    def released_player(self, module: nn.Module) -> Player:
+        """The agent, without the losses around it."""
         assert isinstance(module, _Loss)
-        return module.player.network
+        return module.player
 
     def validate(self, module: nn.Module) -> dict[str, float]:
         """Score every validation picture once, with mean locations."""

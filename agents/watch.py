@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from agents.config import ReinforceConfig
-from agents.player import Player, make_environment
+from agents.looking import pose
+from agents.player import Noise, Player, make_environment
 from attention_core.files import write_atomically
 from attention_env.rendering import BACKGROUND, GAP, SIDE
 
@@ -48,25 +49,27 @@ def write_scan(
     environment = make_environment(
         dataclasses.replace(config, env_kwargs={**config.env_kwargs, "render_mode": "rgb_array"}), device, episodes, split
     )
-    count = len(environment.pictures)
-    if not 1 <= episodes <= count:
-        raise ValueError(f"episodes must be within 1 … {count}, the pictures of the split, got {episodes}")
     index = np.random.default_rng(seed).choice(count, episodes, replace=False)
     observation, _ = environment.reset(options={"index": index})
     labels = None if environment.acts else environment.pictures.labels[index]
-    network, state = player.network, None
+    state, chance = None, Noise(None)
+    if player.looking.always_by_chance:
+        generator = torch.Generator(device).manual_seed(seed)
+        chance = Noise(player.noise(environment, (episodes,), generator, config.final_deviation, False).look)
+    playing = np.ones(episodes, np.bool_)
     frames: list[list[Image.Image]] = [[] for _ in range(episodes)]
     steps = environment.settings.glimpses
     for step in range(steps):
-        state = network(observation["glimpse"], observation["location"], state)
-        probabilities = network.class_scores(state).softmax(-1)
+        state = player.network(observation["glimpse"], pose(observation), state)
+        probabilities = player.network.class_scores(state).softmax(-1)
         pictures = environment.render()
         assert pictures is not None
         marked = probabilities.argmax(-1).cpu().numpy() if labels is None else labels
-        for row, picture in enumerate(pictures):
-            frames[row].append(_add_bars(picture, probabilities[row].cpu().numpy(), int(marked[row])))
-        location = observation["location"] if step == steps - 1 else network.location_mean(state, step)
-        observation, *_ = environment.step({"location": location, "label": probabilities.argmax(-1)})
+        for row in np.flatnonzero(playing):
+            frames[row].append(_add_bars(pictures[row], probabilities[row].cpu().numpy(), int(marked[row])))
+        action = player.looking.action(*player.choose(environment, observation, state, step, chance))
+        observation, _, ended, *_ = environment.step(action)
+        playing = ~ended.cpu().numpy()
     _write_gif(frames, out)
 
 

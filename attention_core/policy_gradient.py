@@ -20,9 +20,19 @@ import torch
 from torch import Tensor, nn
 
 
-def reward_to_go(rewards: Tensor) -> Tensor:
-    """Sum, at each step, the rewards from there on: R_t = Σ_{s ≥ t} r_s, (T, B) to (T, B)."""
-    return rewards.flip(0).cumsum(0).flip(0)
+def reward_to_go(rewards: Tensor, discount: float = 1.0) -> Tensor:
+    """Sum, at each step, the rewards from there on: R_t = Σ_{s ≥ t} γ^(s-t) r_s, (T, B) to (T, B).
+
+    Args:
+        rewards: (T, B).
+        discount: γ within [0, 1].
+    """
+    if discount == 1.0:
+        return rewards.flip(0).cumsum(0).flip(0)
+    returns = [rewards[-1]]
+    for reward in rewards[:-1].flip(0):
+        returns.append(reward + discount * returns[-1])
+    return torch.stack(returns[::-1])
 
 
 def gaussian_log_probability(sample: Tensor, mean: Tensor, deviation: float) -> Tensor:
@@ -117,3 +127,8 @@ def sample_categorical(scores: Tensor, gumbel: Tensor) -> Tensor:
 def gumbel_noise(shape: tuple[int, ...], generator: torch.Generator, device: torch.device) -> Tensor:
     """Draw standard Gumbel noise."""
     return -torch.empty(shape, device=device).exponential_(generator=generator).log()
+
+
+def logistic_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Draw standard logistic noise: log-odds plus such noise is above 0 with their probability."""
+    return torch.rand(shape, generator=generator, device=generator.device).logit(eps=1e-6)

@@ -1,10 +1,14 @@
-"""What the tests of the agents share: a small agent whose layers all differ in width."""
+"""What the tests of the agents share: a small agent whose layers all differ in width, and a task of few possible episodes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
-from small_agent import CPU, play
+from small_agent import CPU, draw_noise, play
 
 from agents.config import RAMConfig, ReinforceConfig
 from agents.player import Player, make_environment, new_player
@@ -24,15 +28,40 @@ def config() -> ReinforceConfig:
 
 
 @pytest.fixture
-def player(config: ReinforceConfig) -> Player:
-    """That agent, with weights large enough that it looks at different places and names different classes."""
-    player = new_player(config, make_environment(config, CPU, 1, "train"))
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for parameter in player.network.parameters():
-            parameter.normal_(std=0.3)
-        # States are not negative: without this the heads would say nearly the same of all of them.
-        states = play(player, config, range(100), None).states
-        player.network.scan -= player.network.location_head(states).mean((0, 1))
-        player.network.class_head.bias -= player.network.class_head(states[-1]).mean(0)
-    return player
+def make_player() -> Callable[[ReinforceConfig], Player]:
+    """Make that agent with weights large enough that it looks at different places, names different classes, and stops or not."""
+
+    def make(config: ReinforceConfig) -> Player:
+        environment = make_environment(config, CPU, 1, "train")
+        player = new_player(config, environment)
+        network = player.network
+        torch.manual_seed(1)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                if parameter.requires_grad:
+                    parameter.normal_(std=0.3)
+            # States are not negative: without this the heads would say nearly the same of all of them.
+            index = range(min(100, len(environment.pictures)))
+            noise = draw_noise(player, config, len(index)) if player.looking.always_by_chance else None
+            states = play(player, config, index, noise).states[..., : network.hidden]
+            if network.location_eye is None:
+                network.scan -= network.location_head(states).mean((0, 1))
+            network.class_head.bias -= network.class_head(states[-1]).mean(0)
+            if network.stop_head is not None:
+                network.stop_head.bias -= network.stop_head(states[0]).mean()
+        return player
+
+    return make
+
+
+@pytest.fixture
+def player(config: ReinforceConfig, make_player: Callable[[ReinforceConfig], Player]) -> Player:
+    """That agent as it is by default."""
+    return make_player(config)
+
+
+@pytest.fixture
+def toy() -> dict[str, Any]:
+    """Settings of a task that can be gone through: three pictures of three classes, two glimpses, four places to look at."""
+    images = np.random.default_rng(0).random((3, 8, 8), np.float32)
+    return {"source": (images, np.arange(3)), "glimpses": 2, "action_format": "grid", "grid": 2}

@@ -52,6 +52,11 @@ def test_environment_without_published_settings_takes_the_defaults() -> None:
         ({"deviation": float("nan")}, "deviation must be above 0"),
         ({"final_deviation": -0.1}, "final_deviation must be above 0"),
         ({"annealing": 1.5}, "annealing must be within 0"),
+        ({"discount": -0.1}, "discount must be within 0 … 1, the weight of what comes later; got -0.1"),
+        ({"discount": 1.01}, "discount must be within 0"),
+        ({"rule": "pure", "credit": "information"}, "which rule='pure' is not told: use credit='return'"),
+        ({"credit": "blame"}, "credit='blame' is unknown: choose one of return, information"),
+        ({"looks": "everywhere"}, "looks='everywhere' is unknown: choose one of learned, scan, random"),
         ({"rule": "greedy"}, "rule='greedy' is unknown: choose one of hybrid, pure"),
         ({"baseline": "critic"}, "baseline='critic' is unknown: choose one of none, moving_average, learned"),
         ({"baseline": "leave_one_out"}, "it needs samples ≥ 2, got 1"),
@@ -70,9 +75,12 @@ def test_settings_survive_yaml() -> None:
         env="attention_env/Digits-v0",
         env_kwargs={"start": [0.5, -0.25], "glimpses": 3},
         training_kwargs={"distortion": None},
-        rule="pure",
-        network=RAMConfig(hidden=17, location_mean="linear"),
-        training=TrainingConfig(learning_rate=1e-5),
+        looks="scan",
+        credit="information",
+        discount=0.25,
+        every_answer=0.5,
+        network=RAMConfig(hidden=17, location_mean="linear", location_hidden=5),
+        training=TrainingConfig(learning_rate=1e-5, precision="bf16"),
     )
     assert from_dict(ReinforceConfig, yaml.safe_load(yaml.safe_dump(to_dict(config)))) == config
 

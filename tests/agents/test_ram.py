@@ -66,17 +66,17 @@ def test_no_state_is_a_state_of_zeros(network: RAM) -> None:
 def test_heads_are_those_of_the_formula_at_any_number_of_axes(network: RAM) -> None:
     weights = {name: value.detach().numpy() for name, value in network.named_parameters()}
     states = np.random.default_rng(1).random((4, 5, 9))
-    given = torch.from_numpy(states)
+    given, unseen = torch.from_numpy(states), torch.empty(0)  # without an eye of its own the head does not look at the glimpse
     mean = states @ weights["location_head.weight"].T + weights["scan"][:, None]
     assert np.abs(mean).max() > 1
     right = np.tanh(mean) if network.bounded else mean
-    np.testing.assert_allclose(network.location_mean(given, slice(4)).detach().numpy(), right, rtol=1e-12)
+    np.testing.assert_allclose(network.location_mean(given, unseen, slice(4)).detach().numpy(), right, rtol=1e-5)
     for step in range(4):
-        np.testing.assert_allclose(network.location_mean(given[step], step).detach().numpy(), right[step], rtol=1e-12)
+        np.testing.assert_allclose(network.location_mean(given[step], unseen, step).detach().numpy(), right[step], rtol=1e-5)
     scores = states @ weights["class_head.weight"].T + weights["class_head.bias"]
-    np.testing.assert_allclose(network.class_scores(given).detach().numpy(), scores, rtol=1e-12)
+    np.testing.assert_allclose(network.class_scores(given).detach().numpy(), scores, rtol=1e-5)
     baseline = (states @ weights["baseline_head.weight"].T + weights["baseline_head.bias"])[..., 0]
-    np.testing.assert_allclose(network.baseline(given).detach().numpy(), baseline, rtol=1e-12)
+    np.testing.assert_allclose(network.baseline(given).detach().numpy(), baseline, rtol=1e-5)
 
 
 def test_an_lstm_keeps_its_cell_behind_what_the_heads_see() -> None:
@@ -93,13 +93,68 @@ def test_an_lstm_keeps_its_cell_behind_what_the_heads_see() -> None:
     torch.testing.assert_close(second, torch.cat((output, cell), dim=1))
     torch.testing.assert_close(network.class_scores(second), network.class_head(output))
     torch.testing.assert_close(network.baseline(second), network.baseline_head(output)[:, 0])
-    torch.testing.assert_close(network.location_mean(second, 1), (network.location_head(output) + network.scan[1]).tanh())
+    torch.testing.assert_close(network.location_mean(second, glimpse, 1), (network.location_head(output) + network.scan[1]).tanh())
+
+
+def test_location_head_with_an_eye_of_its_own_is_that_of_the_formula() -> None:
+    torch.manual_seed(0)
+    config = RAMConfig(glimpse_width=7, location_width=5, hidden=9, location_hidden=11)
+    network = RAM((6, 4, 4), 3, 5, config).double()
+    assert not network.location_head.weight.any()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_(std=0.5)
+    weights = {name: value.detach().numpy() for name, value in network.named_parameters()}
+    generator = np.random.default_rng(1)
+    states, glimpses = generator.random((4, 3, 9)), generator.random((4, 3, 6, 4, 4))
+    hidden = relu(
+        states @ weights["location_eye.state.weight"].T
+        + weights["location_eye.state.bias"]
+        + glimpses.reshape(4, 3, 96) @ weights["location_eye.pixels.weight"].T
+    )
+    right = np.tanh(hidden @ weights["location_head.weight"].T + weights["scan"][:, None])
+    given, seen = torch.from_numpy(states), torch.from_numpy(glimpses)
+    np.testing.assert_allclose(network.location_mean(given, seen, slice(4)).detach().numpy(), right, rtol=1e-5)
+    for step in range(4):
+        np.testing.assert_allclose(network.location_mean(given[step], seen[step], step).detach().numpy(), right[step], rtol=1e-5)
+
+
+@pytest.mark.parametrize("location_mean", ["tanh", "linear"])
+def test_scores_of_cells_are_not_bounded(location_mean: str) -> None:
+    torch.manual_seed(0)
+    network = RAM((1, 4, 4), 3, 5, RAMConfig(hidden=9, location_mean=location_mean), looks=7, bounded=False)
+    state = 10 * torch.rand(2, 9)
+    scores = network.location_mean(state, torch.empty(0), 1)
+    torch.testing.assert_close(scores, network.location_head(state) + network.scan[1])
+    assert scores.shape == (2, 7)
+    assert scores.abs().max() > 1
+
+
+def test_stop_score_is_that_of_the_formula_and_only_there_where_it_can_stop() -> None:
+    config = RAMConfig(glimpse_width=7, location_width=5, hidden=9)
+    network = RAM((6, 4, 4), 3, 5, config, stops=True)
+    assert network.stop_head is not None
+    states = torch.rand(4, 5, 9)
+    right = (states * network.stop_head.weight[0]).sum(-1) + network.stop_head.bias
+    torch.testing.assert_close(network.stop_score(states), right)
+    assert RAM((6, 4, 4), 3, 5, config).stop_head is None
+
+
+def test_pose_may_have_more_numbers_than_a_location() -> None:
+    torch.manual_seed(0)
+    network = RAM((1, 4, 4), 3, 5, RAMConfig(glimpse_width=7, location_width=5, hidden=9), pose=5, looks=4)
+    assert network.where.weight.shape == (5, 5)
+    assert network.scan.shape == (4, 4)
+    glimpse, pose = torch.rand(2, 1, 4, 4), torch.rand(2, 5)
+    weights = {name: value.detach().double().numpy() for name, value in network.named_parameters()}
+    right = by_hand(weights, glimpse.double().numpy(), pose.double().numpy(), None)
+    np.testing.assert_allclose(network(glimpse, pose).detach().numpy(), right, rtol=1e-4, atol=1e-6)
 
 
 def test_the_scan_stays_at_its_last_place_in_a_longer_episode(network: RAM) -> None:
-    state = torch.rand(3, 9, dtype=torch.float64)
-    assert torch.equal(network.location_mean(state, 9), network.location_mean(state, 3))
-    assert not torch.equal(network.location_mean(state, 2), network.location_mean(state, 3))
+    state, unseen = torch.rand(3, 9, dtype=torch.float64), torch.empty(0)
+    assert torch.equal(network.location_mean(state, unseen, 9), network.location_mean(state, unseen, 3))
+    assert not torch.equal(network.location_mean(state, unseen, 2), network.location_mean(state, unseen, 3))
 
 
 def test_widths_are_the_papers_by_default() -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
+import multiprocessing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -133,6 +137,73 @@ def test_every_rule_baseline_and_network_trains(
     rows = list(folder.rows())
     assert [row["update"] for row in rows] == [2, 2, 4, 4]
     assert load(str(tmp_path), CPU)[1] == config
+
+
+ABILITIES: list[dict[str, Any]] = [
+    {"env_kwargs": {"stop": True, "step_cost": 0.05}},
+    {"env_kwargs": {"stop": True}, "rule": "pure", "baseline": "self_critical"},
+    {"env_kwargs": {"zoom": True, "rotate": True}},
+    {"env_kwargs": {"action_format": "grid", "grid": 3}, "rule": "pure"},
+    {"looks": "scan"},
+    {"looks": "scan", "env_kwargs": {"action_format": "grid", "grid": 3}},
+    {"looks": "random", "rule": "pure"},
+    {"credit": "information", "discount": 0.3, "every_answer": 0.5, "network": RAMConfig(5, 6, 7, location_hidden=8)},
+]
+
+
+@pytest.mark.parametrize("changes", ABILITIES, ids=str)
+def test_agent_of_every_ability_is_loaded_as_it_was_saved(config: ReinforceConfig, tmp_path: Path, changes: dict[str, Any]) -> None:
+    config = dataclasses.replace(config, **changes)
+    folder = train(config, tmp_path / "run")
+    player, loaded, _ = load(str(tmp_path / "run"), CPU)
+    assert loaded == config
+    right = load_file(folder.model)
+    assert set(player.network.state_dict()) == set(right)
+    assert all(torch.equal(value, right[name]) for name, value in player.network.state_dict().items())
+    best = min(row["validation/error_rate"] for row in folder.rows() if "validation/error_rate" in row)
+    assert score(player, loaded, "validation", CPU).error_rate == best
+
+
+@pytest.mark.parametrize("changes", ABILITIES, ids=str)
+def test_training_of_every_ability_goes_on_to_the_same_numbers(
+    config: ReinforceConfig, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    config = dataclasses.replace(config, **changes)
+    whole = train(config, tmp_path / "whole")
+    train(config, tmp_path / "parts", max_seconds=0.0)
+    parts = train(config, tmp_path / "parts")
+
+    def numbers(row: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in row.items() if not name.startswith("time/")}
+
+    assert [numbers(row) for row in parts.rows()] == [numbers(row) for row in whole.rows()]
+    assert parts.model.read_bytes() == whole.model.read_bytes()
+    newest = [path.read_bytes() for folder in (parts, whole) for path in folder.path.glob("checkpoint/*/model.safetensors")]
+    assert len(newest) == 2
+    assert newest[0] == newest[1]
+
+
+def test_training_in_half_precision_is_a_training(config: ReinforceConfig, tmp_path: Path) -> None:
+    """In a process of its own, since accelerate takes one precision per process."""
+    config = dataclasses.replace(
+        config,
+        credit="information",
+        every_answer=0.5,
+        env_kwargs={"stop": True},
+        network=dataclasses.replace(config.network, location_hidden=8),
+        training=dataclasses.replace(config.training, precision="bf16"),
+    )
+    process = multiprocessing.get_context("spawn").Process(target=train, args=(config, tmp_path / "run"))
+    process.start()
+    process.join(100)
+    assert process.exitcode == 0
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["update"] for row in rows] == [2, 2, 4, 4]
+    assert all(math.isfinite(value) for row in rows for value in row.values())
+    player, loaded, _ = load(str(tmp_path / "run"), CPU)
+    assert loaded == config
+    assert all(value.dtype == torch.float32 for value in player.network.parameters())
+    assert player.network.location_head.weight.any()  # which was zero before it learned
 
 
 def test_training_without_a_glimpse_to_choose_is_a_training(config: ReinforceConfig, tmp_path: Path) -> None:

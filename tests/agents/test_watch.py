@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from small_agent import CPU
 
 from agents.config import RAMConfig, ReinforceConfig
-from agents.player import Player, make_environment, new_player
+from agents.player import Noise, Player, make_environment, new_player
 from agents.watch import write_scan
 
 
@@ -36,6 +38,64 @@ def test_there_is_a_frame_for_every_glimpse(
     assert len(found) == episodes * glimpses
     assert len({frame.tobytes() for frame in found}) == len(found)
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("looks", ["learned", "random"])
+def test_episode_ends_where_the_agent_stops(
+    config: ReinforceConfig, make_player: Callable[[ReinforceConfig], Player], tmp_path: Path, looks: str
+) -> None:
+    config = dataclasses.replace(config, env_kwargs={"stop": True}, looks=looks)
+    player = make_player(config)
+    write_scan(player, config, tmp_path / "scan.gif", "test", 12, 0, CPU)
+    index = np.random.default_rng(0).choice(360, 12, replace=False)
+    environment = make_environment(config, CPU, 12, "test")
+    chance = player.noise(environment, (12,), torch.Generator().manual_seed(0), config.final_deviation, False)
+    episodes = player(environment, {"index": index}, Noise(chance.look) if looks == "random" else None)
+    lengths = episodes.lengths.tolist()
+    assert len(set(lengths)) > 1
+    with Image.open(tmp_path / "scan.gif") as gif:
+        assert gif.n_frames == sum(lengths)
+        durations = []
+        for frame in range(gif.n_frames):
+            gif.seek(frame)
+            durations.append(gif.info["duration"])
+    assert durations == [duration for length in lengths for duration in [450] * (length - 1) + [1500]]
+
+
+def test_agent_that_is_sure_has_one_frame_an_episode(
+    config: ReinforceConfig, make_player: Callable[[ReinforceConfig], Player], tmp_path: Path
+) -> None:
+    config = dataclasses.replace(config, env_kwargs={"stop": True})
+    player = make_player(config)
+    assert player.network.stop_head is not None
+    with torch.no_grad():
+        player.network.stop_head.weight.zero_()
+        player.network.stop_head.bias.fill_(20.0)
+    write_scan(player, config, tmp_path / "scan.gif", "test", 5, 0, CPU)
+    assert len(frames(tmp_path / "scan.gif")) == 5
+
+
+@pytest.mark.parametrize(
+    "task", [{"action_format": "grid", "grid": 3}, {"zoom": True, "rotate": True, "scales": 2}], ids=lambda task: "-".join(task)
+)
+def test_agent_that_looks_at_cells_or_freely_is_drawn(
+    config: ReinforceConfig, make_player: Callable[[ReinforceConfig], Player], tmp_path: Path, task: dict[str, object]
+) -> None:
+    config = dataclasses.replace(config, env_kwargs=task)
+    write_scan(make_player(config), config, tmp_path / "scan.gif", "test", 2, 0, CPU)
+    found = frames(tmp_path / "scan.gif")
+    assert len(found) == 12
+    assert len({frame.tobytes() for frame in found}) == 12
+
+
+def test_random_looks_are_those_of_the_seed(
+    config: ReinforceConfig, make_player: Callable[[ReinforceConfig], Player], tmp_path: Path
+) -> None:
+    config = dataclasses.replace(config, env_kwargs={"glimpses": 3}, looks="random")
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        write_scan(make_player(config), config, tmp_path / name, "test", 2, seed, CPU)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert (tmp_path / "a").read_bytes() != (tmp_path / "c").read_bytes()
 
 
 def test_last_frame_of_an_episode_stays_longer(player: Player, config: ReinforceConfig, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from attention_core.policy_gradient import (
     gaussian_log_probability,
     gumbel_noise,
     leave_one_out,
+    logistic_noise,
     reinforce_loss,
     reward_to_go,
     sample_categorical,
@@ -106,6 +107,26 @@ def test_reward_to_go_sums_from_each_step_on(rewards: list[list[float]]) -> None
     table = torch.tensor(rewards)
     by_hand = torch.stack([table[step:].sum(0) for step in range(len(table))])
     assert torch.equal(reward_to_go(table), by_hand)
+
+
+@pytest.mark.parametrize("discount", [0.0, 0.3, 0.99])
+def test_discount_weighs_what_comes_later(discount: float) -> None:
+    first, second, third, fourth = 5.0, -1.0, 0.0, 2.0
+    right = [
+        first + discount * second + discount**2 * third + discount**3 * fourth,
+        second + discount * third + discount**2 * fourth,
+        third + discount * fourth,
+        fourth,
+    ]
+    rewards = torch.tensor([[first, second, third, fourth]]).T
+    torch.testing.assert_close(
+        reward_to_go(torch.cat((rewards, 10 * rewards), dim=1), discount), torch.tensor([[1.0, 10.0]]) * torch.tensor([right]).T
+    )
+
+
+def test_discount_of_one_weighs_all_alike() -> None:
+    rewards = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(reward_to_go(rewards, 1.0), reward_to_go(rewards, 1 - 1e-9))
 
 
 @pytest.mark.parametrize("loss", [reinforce_loss, lambda logs, returns, baseline: baseline_loss(logs, returns - baseline)])
@@ -205,3 +226,15 @@ def test_categorical_samples_come_as_often_as_the_softmax_says() -> None:
     probabilities = scores.softmax(-1)
     deviation = (probabilities * (1 - probabilities) / count).sqrt()
     assert ((found - probabilities).abs() < 4 * deviation).all(), (found, probabilities)
+
+
+def test_logistic_noise_is_that_of_pytorch_and_decides_as_often_as_the_odds_say() -> None:
+    count = 100_000
+    noise = logistic_noise((count,), torch.Generator().manual_seed(0))
+    assert noise.isfinite().all()
+    assert noise.mean().item() == pytest.approx(0.0, abs=0.03)
+    assert noise.var().item() == pytest.approx(math.pi**2 / 3, abs=0.06)
+    for score in (-3.0, -0.5, 0.0, 2.0):
+        probability = 1 / (1 + math.exp(-score))
+        found = (score + noise > 0).float().mean().item()
+        assert found == pytest.approx(probability, abs=4 * math.sqrt(probability * (1 - probability) / count))
