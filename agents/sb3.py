@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -39,11 +39,13 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 from torch import Tensor, nn
 
+from agents.environments import make_batch
 from agents.evaluate import CHUNK, Score, count_cells, coverage
+from agents.looking import POSE
+from agents.rival_config import FORMATS
 from attention_env.envs.glimpse import GlimpseVectorEnv
 from attention_env.wrappers import VectorGlimpseHistory
 
-FORMATS = ("grid", "saccade", "box")
 ALGORITHMS: dict[str, tuple[type[OnPolicyAlgorithm], str]] = {
     "ppo": (PPO, "MultiInputPolicy"),
     "a2c": (A2C, "MultiInputPolicy"),
@@ -177,13 +179,14 @@ def make_environment(env: str, num_envs: int, history: bool = False, **settings:
         settings: those of `attention_env.options.GlimpseOptions`, `action_format` among them.
 
     Raises:
-        ValueError: if the action format is "dict", the default.
+        ValueError: if the action format is "dict", the default, or it is no glimpse environment.
     """
-    return SB3VecEnv(_make_batch(env, num_envs, history, **settings, autoreset_mode=AutoresetMode.SAME_STEP))
+    return SB3VecEnv(make_vector_environment(env, num_envs, history, **settings, autoreset_mode=AutoresetMode.SAME_STEP))
 
 
-def _make_batch(env: str, num_envs: int, history: bool, **settings: Any) -> VectorEnv[Any, Any, Any]:
-    batch = gym.make_vec(env, num_envs=num_envs, **settings)
+def make_vector_environment(env: str, num_envs: int, history: bool, **settings: Any) -> VectorEnv[Any, Any, Any]:
+    """Make a batched environment as Gymnasium has it, for a learner to `play` in; the arguments are those of `make_environment`."""
+    batch = make_batch(env, num_envs, **settings)
     return VectorGlimpseHistory(batch) if history else batch
 
 
@@ -207,12 +210,13 @@ class GlimpseExtractor(BaseFeaturesExtractor):
     """RAM's glimpse network as the features of a policy (Mnih et al. 2014, arXiv 1406.6247, figure 1; `agents.ram`).
 
     Of one glimpse the features are g_t = ReLU(W_a ReLU(W_p ρ_t) + W_b ReLU(W_l l_t)); of a history, the mean of g_t over the slots
-    that are seen. In both cases the share of the actions that are left stands behind them.
+    that are seen. In both cases the share of the actions that are left stands behind them. Where zoom and rotation are switched on,
+    they stand beside the location l_t.
 
     Args:
         observation_space: of a glimpse environment, or of one in a glimpse history.
         glimpse_width: units of the layer that sees the pixels.
-        location_width: units of the layer that sees the location.
+        location_width: units of the layer that sees the location, zoom and rotation.
         hidden: units of g_t.
 
     Raises:
@@ -224,34 +228,44 @@ class GlimpseExtractor(BaseFeaturesExtractor):
     ) -> None:
         super().__init__(observation_space, hidden + 1)
         keys = set(observation_space.keys())
-        if keys not in ({"glimpse", "location", "remaining"}, {"glimpses", "locations", "seen"}):
+        self.history = HISTORY in keys
+        needed = {"glimpses", "locations", "seen"} if self.history else {"glimpse", "location", "remaining"}
+        pose = [f"{name}s" for name in POSE] if self.history else POSE
+        if not needed <= keys <= {*needed, *pose}:
             raise ValueError(
                 "GlimpseExtractor sees 'glimpse', 'location' and 'remaining', or the 'glimpses', 'locations' and 'seen' of a "
                 f"history, not {', '.join(map(repr, sorted(keys)))}"
             )
-        self.history = HISTORY in keys
-        shape = observation_space["glimpses" if self.history else "glimpse"].shape
-        assert shape is not None
-        self.what = nn.Linear(math.prod(shape[-3:]), glimpse_width)  # W_p
-        self.where = nn.Linear(2, location_width)  # W_l
+        self.pose = [name for name in pose if name in keys]
+        self.what = nn.Linear(
+            math.prod(_shape(observation_space, HISTORY if self.history else "glimpse")[-3:]), glimpse_width
+        )  # W_p
+        self.where = nn.Linear(sum(_shape(observation_space, name)[-1] for name in self.pose), location_width)  # W_l
         self.what_to_glimpse = nn.Linear(glimpse_width, hidden)  # W_a
         self.where_to_glimpse = nn.Linear(location_width, hidden, bias=False)  # W_b; W_a has the bias
 
     def forward(self, observations: dict[str, Tensor]) -> Tensor:
         """Compute the features, (B, hidden + 1), of a batch of observations."""
+        where = torch.cat([observations[name] for name in self.pose], dim=-1)  # (B, 2 … 5) or (B, N, 2 … 5)
         if not self.history:
-            seen = self._see(observations["glimpse"].flatten(1), observations["location"])  # (B, hidden)
+            seen = self._see(observations["glimpse"].flatten(1), where)  # (B, hidden)
             return torch.cat((seen, observations["remaining"]), dim=1)
         slots = observations["seen"]  # (B, N)
         count = slots.sum(1, keepdim=True)
-        each = self._see(observations["glimpses"].flatten(2), observations["locations"])  # (B, N, hidden)
+        each = self._see(observations["glimpses"].flatten(2), where)  # (B, N, hidden)
         # A recurrent learner pads its sequences with zeros: observations in which nothing is seen, and whose gradient must exist.
         mean = (each * slots[..., None]).sum(1) / count.clamp(min=1)
         return torch.cat((mean, 1 - (count - 1) / slots.shape[1]), dim=1)
 
-    def _see(self, pixels: Tensor, location: Tensor) -> Tensor:
-        """Compute g_t: (…, pixels) and (…, 2) to (…, hidden)."""
-        return F.relu(self.what_to_glimpse(F.relu(self.what(pixels))) + self.where_to_glimpse(F.relu(self.where(location))))
+    def _see(self, pixels: Tensor, where: Tensor) -> Tensor:
+        """Compute g_t: (…, pixels) and (…, 2 … 5) to (…, hidden)."""
+        return F.relu(self.what_to_glimpse(F.relu(self.what(pixels))) + self.where_to_glimpse(F.relu(self.where(where))))
+
+
+def _shape(space: gym.spaces.Dict, name: str) -> tuple[int, ...]:
+    shape = space[name].shape
+    assert shape is not None
+    return shape
 
 
 def make_model(algorithm: str, environment: VecEnv | gym.Env[Any, Any], seed: int, **settings: Any) -> OnPolicyAlgorithm:
@@ -278,14 +292,15 @@ def make_model(algorithm: str, environment: VecEnv | gym.Env[Any, Any], seed: in
 # The score ------------------------------------------------------------------------------------------------------------
 
 
-def score(model: BaseAlgorithm, env: str, split: str = "test", seed: int = 0, **settings: Any) -> Score:
+def score(model: BaseAlgorithm, env: str, split: str = "test", seed: int = 0, deterministic: bool = True, **settings: Any) -> Score:
     """Score a learner on a split: every picture exactly once, the likeliest actions, as `agents.evaluate.score` does it for RAM.
 
     Args:
         model: the learner; if it has learned from histories, it is shown histories.
         env: the environment's id.
         split: "train", "validation" or "test".
-        seed: of what is chance in the environment itself, such as a random start.
+        seed: of what is chance in the environment itself, such as a random start, and of the actions where those are.
+        deterministic: whether the likeliest actions are taken, as the figures do; else they are drawn as in training.
         settings: the environment's, `action_format` among them.
 
     Returns:
@@ -295,7 +310,7 @@ def score(model: BaseAlgorithm, env: str, split: str = "test", seed: int = 0, **
         ValueError: if the environment's spaces are not those that the learner was made for.
     """
     history = HISTORY in getattr(model.observation_space, "spaces", {})
-    batch = _make_batch(env, 1, history, split=split, **settings)
+    batch = make_vector_environment(env, 1, history, split=split, **settings)
     for name, learned, given in (
         ("observations", model.observation_space, batch.single_observation_space),
         ("actions", model.action_space, batch.single_action_space),
@@ -303,35 +318,44 @@ def score(model: BaseAlgorithm, env: str, split: str = "test", seed: int = 0, **
         if learned != given:
             raise ValueError(f"the model was made for {name} in {learned}, but {env} with these settings has {given}")
     count = len(_bare(batch).pictures)
-    right, cells = 0, torch.zeros(64)
-    for first in range(0, count, CHUNK):
-        index = np.arange(first, min(first + CHUNK, count))
-        if batch.num_envs != len(index):
-            batch = _make_batch(env, len(index), history, split=split, **settings)
-        success, looked = _play(model, batch, index, seed + first)
-        right += int(success.sum())
-        cells += count_cells(torch.from_numpy(looked))
-    return Score(count - right, count, coverage(cells))
+    right, glimpses, cells = 0, 0, torch.zeros(64)
+    with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        for first in range(0, count, CHUNK):
+            index = np.arange(first, min(first + CHUNK, count))
+            if batch.num_envs != len(index):
+                batch = make_vector_environment(env, len(index), history, split=split, **settings)
+            for step, (playing, won) in enumerate(play(model, batch, index, seed + first, deterministic)):
+                right += int(won.sum())
+                glimpses += int(playing.sum())
+                if step:  # where an episode starts is not chosen
+                    cells += count_cells(_bare(batch).started()[2][torch.from_numpy(playing)])
+    return Score(count - right, count, coverage(cells), glimpses / count)
 
 
-def _play(
-    model: BaseAlgorithm, batch: VectorEnv[Any, Any, Any], index: NDArray[np.int64], seed: int
-) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """Play one episode with each of n pictures.
+def play(
+    model: BaseAlgorithm, batch: VectorEnv[Any, Any, Any], index: NDArray[np.int64], seed: int, deterministic: bool = True
+) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Play one episode with each of n pictures, step by step.
 
-    Returns:
-        (n,), which ended well, and (m, 2), all locations that were chosen.
+    Args:
+        model: the learner.
+        batch: the environment, of n rows, with NumPy output and `autoreset_mode="NextStep"`.
+        index: (n,), the pictures.
+        seed: of the chance in the environment.
+        deterministic: whether the likeliest actions are taken; else they are drawn, from torch's own generator.
+
+    Yields:
+        At the start and after every step: (n,) bool, which rows are still playing, and (n,) bool, which have just ended well.
     """
     observation, _ = batch.reset(seed=seed, options={"index": index})
-    playing, success = np.ones(len(index), np.bool_), np.zeros(len(index), np.bool_)
-    looked: list[NDArray[np.float32]] = []
+    playing, none = np.ones(len(index), np.bool_), np.zeros(len(index), np.bool_)
+    yield playing, none
     state, started = None, playing
     while playing.any():
-        actions, state = model.predict(observation, state, started, deterministic=True)
+        actions, state = model.predict(observation, state, started, deterministic)
         observation, _, ended, _, infos = batch.step(actions)
-        if ended.any():
-            success |= playing & infos["is_success"]  # what rows do after their first end is of no account
-        playing = playing & ~ended
-        started = np.zeros_like(playing)
-        looked.append(_bare(batch).started()[2].numpy()[playing])
-    return success, np.concatenate(looked)
+        # What rows do after their first end is of no account.
+        won = playing & infos["is_success"] if ended.any() else none
+        playing, started = playing & ~ended, none
+        yield playing, won

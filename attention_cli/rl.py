@@ -6,24 +6,29 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import tyro
 import yaml
 
-from agents.config import ReinforceConfig, published_config
+from agents import registry
+from agents.config import ReinforceConfig
 
+DEFAULT_AGENT = "ram"
 DEFAULT_ENV = "attention_env/Digits-v0"
+Config = TypeVar("Config", bound=registry.AgentConfig)
 
 
 @dataclass(frozen=True)
-class TrainArguments:
-    """Train RAM by REINFORCE; the same command again goes on where it was interrupted."""
+class TrainArguments(Generic[Config]):
+    """Train an agent; the same command again goes on where it was interrupted."""
 
-    config: tyro.conf.OmitArgPrefixes[ReinforceConfig]
-    """The settings; their defaults are the published ones of the environment."""
+    config: tyro.conf.OmitArgPrefixes[Config]
+    """The settings; their defaults are the published ones of the agent in the environment."""
+    agent: str = DEFAULT_AGENT
+    """Whom: ram, a learner of Stable-Baselines3 (ppo, a2c, recurrent_ppo), or a classifier that sees whole pictures (mlp, cnn)."""
     out: Path | None = None
-    """Run folder; runs/<env>-<rule>-<seed> by default."""
+    """Run folder; runs/<env>-<agent>-<seed> by default, of ram with its rule in the agent's place."""
     max_seconds: float | None = None
     """End cleanly after so many seconds, with a checkpoint to go on from."""
     threads: int | None = None
@@ -36,18 +41,20 @@ class TrainArguments:
 
 def train(arguments: list[str], program: str) -> None:
     """`attention rl train`."""
-    default = TrainArguments(published_config(_peek(arguments, "--env", DEFAULT_ENV)))
-    asked = tyro.cli(TrainArguments, args=arguments, prog=program, default=default)
+    name = _peek(arguments, "--agent", DEFAULT_AGENT)
+    published: Any = registry.published(name, _peek(arguments, "--env", DEFAULT_ENV))
+    generic: Any = TrainArguments
+    default = TrainArguments(published, name)
+    asked = tyro.cli(generic[registry.find(name).config], args=arguments, prog=program, default=default)
     config = dataclasses.replace(
         asked.config,
         env_kwargs={**asked.config.env_kwargs, **_pairs(asked.env_kwargs)},
         training_kwargs={**asked.config.training_kwargs, **_pairs(asked.training_kwargs)},
     )
-    from agents import train as training
-
     _use_threads(asked.threads)
-    place = asked.out or Path("runs") / f"{config.env.split('/')[-1]}-{config.rule}-{config.seed}"
-    folder = training.train(config, place, asked.max_seconds)
+    variant = config.rule if isinstance(config, ReinforceConfig) else name
+    place = asked.out or Path("runs") / f"{config.env.split('/')[-1]}-{variant}-{config.seed}"
+    folder = registry.train(config, place, asked.max_seconds)
     if folder.writes:
         print(f"run folder  {folder.path}\nmetrics     {folder.metrics}\ncurves      {folder.figures / 'curves.png'}")
         print(f"next        attention rl evaluate {folder.path}")
@@ -55,7 +62,7 @@ def train(arguments: list[str], program: str) -> None:
 
 @dataclass(frozen=True)
 class EvaluateArguments:
-    """Score a trained agent: every picture of the split once, mean locations, likeliest class."""
+    """Score a trained agent: every picture of the split once, mean locations or likeliest actions, likeliest class."""
 
     model: Annotated[str, tyro.conf.Positional]
     """A zoo name, a run folder, or a weights file."""
@@ -66,20 +73,13 @@ class EvaluateArguments:
     json: bool = False
     """Print one JSON object instead of a table."""
     runs: int = 0
-    """Besides, average so many runs with locations sampled as in training: a separate figure."""
+    """Besides, average so many runs with locations or actions sampled as in training: a separate figure."""
 
 
 def evaluate(arguments: list[str], program: str) -> None:
     """`attention rl evaluate`."""
     asked = tyro.cli(EvaluateArguments, args=arguments, prog=program)
-    from agents.evaluate import report
-    from agents.train import load
-    from attention_core.zoo import pick_device
-
-    device = pick_device()
-    player, config, name = load(asked.model, device)
-    config = dataclasses.replace(config, env_kwargs={**config.env_kwargs, **_pairs(asked.env_kwargs)})
-    figures = report(player, config, name, asked.split, device, asked.runs)
+    figures = registry.report(asked.model, asked.split, asked.runs, _pairs(asked.env_kwargs))
     if asked.json:
         print(json.dumps(figures))
         return
@@ -90,7 +90,7 @@ def evaluate(arguments: list[str], program: str) -> None:
 
 @dataclass(frozen=True)
 class WatchArguments:
-    """Draw where a trained agent looks: a GIF of scan paths with the class probabilities at every step."""
+    """Draw where a trained agent looks: a GIF of scan paths, of ram with the class probabilities at every step."""
 
     model: Annotated[str, tyro.conf.Positional]
     """A zoo name, a run folder, or a weights file."""
@@ -107,15 +107,9 @@ class WatchArguments:
 def watch(arguments: list[str], program: str) -> None:
     """`attention rl watch`."""
     asked = tyro.cli(WatchArguments, args=arguments, prog=program)
-    from agents.train import load
-    from agents.watch import write_scan
-    from attention_core.zoo import pick_device
-
-    device = pick_device()
-    player, config, _ = load(asked.model, device)
     folder = Path(asked.model)
     out = asked.out or (folder / "figures" / "scan.gif" if (folder / "metrics.jsonl").exists() else Path("scan.gif"))
-    write_scan(player, config, out, asked.split, asked.episodes, asked.seed, device)
+    registry.watch(asked.model, out, asked.split, asked.episodes, asked.seed)
     print(f"scan path   {out}")
 
 

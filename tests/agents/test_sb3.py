@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 pytest.importorskip("stable_baselines3")
 pytest.importorskip("sb3_contrib")
 
+from sb3_contrib import QRDQN, TRPO
 from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_checker import check_env
@@ -25,7 +26,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from agents import sb3
 from agents.evaluate import Score
+from agents.registry import HYPERPARAMETERS
 from agents.sb3 import ALGORITHMS, FORMATS, GlimpseExtractor, SB3VecEnv, make_environment, make_model, score
+from attention_core.config import load_yaml
 from attention_env.actions import ACTION_FORMATS
 from attention_env.sources import load_pictures
 from attention_env.wrappers import GlimpseHistory
@@ -96,6 +99,32 @@ def test_a_learner_of_stable_baselines_takes_a_single_environment_as_it_is() -> 
     assert model.num_timesteps == 192
     assert not torch.equal(weights(model), before)
     assert len(model.ep_info_buffer) == len(model.ep_success_buffer) > 30
+
+
+@pytest.mark.parametrize(("algorithm", "settings"), [(TRPO, {"n_steps": 32}), (QRDQN, {"learning_starts": 16, "buffer_size": 200})])
+def test_learners_of_the_contrib_package_take_it_as_well(algorithm: type[BaseAlgorithm], settings: dict[str, Any]) -> None:
+    env = GlimpseHistory(gym.make(DIGITS, action_format="saccade"))
+    model = algorithm("MultiInputPolicy", env, batch_size=16, gamma=1.0, seed=0, policy_kwargs={"net_arch": [8]}, **settings)
+    before = weights(model)
+    model.learn(96)
+    assert model.num_timesteps == 96
+    assert not torch.equal(weights(model), before)
+    result = score(model, DIGITS, "validation", action_format="saccade")
+    assert result.examples == 180
+
+
+def test_settings_for_rl_zoo_are_settings_of_the_learner() -> None:
+    settings = load_yaml(HYPERPARAMETERS / "rl_zoo" / "ppo.yaml")["default"]
+    module, wrapper = settings.pop("env_wrapper").rsplit(".", 1)
+    assert (module, wrapper) == (GlimpseHistory.__module__, GlimpseHistory.__name__)
+    rollout = settings["n_steps"] * settings.pop("n_envs")
+    assert rollout % settings["batch_size"] == 0
+    assert settings.pop("n_timesteps") > rollout
+    assert settings.pop("policy_kwargs") == "dict(net_arch=[256])"
+    schedule, rate = settings.pop("learning_rate").split("_")
+    assert (schedule, float(rate)) == ("lin", 1e-3)
+    env = GlimpseHistory(gym.make(DIGITS, action_format="saccade"))
+    assert PPO(settings.pop("policy"), env, **{**settings, "batch_size": 192}).gamma == 1.0
 
 
 # The environment ----------------------------------------------------------------------------------------------------------
@@ -273,6 +302,21 @@ def test_features_of_a_history_are_the_mean_over_what_was_seen_and_nothing_else(
         torch.testing.assert_close(features[row], expected)
 
 
+@pytest.mark.parametrize("history", [False, True])
+def test_zoom_and_rotation_stand_beside_the_location(history: bool) -> None:
+    settings: dict[str, Any] = {"action_format": "box", "zoom": True, "rotate": True, "stop": True, "glimpses": 3}
+    env = make_environment(DIGITS, ROWS, history, **settings)
+    model = small_model("ppo", env)
+    extractor = model.policy.features_extractor
+    assert extractor.where.in_features == 2 + 1 + 2
+    observation = {key: torch.from_numpy(part) for key, part in env.reset().items()}
+    features = extractor(observation)
+    for key in ("locations", "zooms", "rotations") if history else ("location", "zoom", "rotation"):
+        assert not torch.equal(extractor({**observation, key: observation[key] + 0.5}), features)
+    model.learn(64)
+    assert 0 < score(model, DIGITS, "validation", **settings).errors <= 180
+
+
 def test_an_empty_history_which_a_recurrent_learner_pads_with_has_a_gradient() -> None:
     space = make_environment(DIGITS, 1, history=True, action_format="grid").observation_space
     extractor = GlimpseExtractor(space)
@@ -344,7 +388,7 @@ def by_hand(model: BaseAlgorithm, pictures: range, history: bool, **settings: An
     """The score, and the numbers of glimpses that were taken, from episodes played one by one."""
     env = gym.make(DIGITS, **settings)
     env = GlimpseHistory(env) if history else env
-    errors, lengths, looked = 0, set(), []
+    errors, lengths, looked = 0, [], []
     for index in pictures:
         observation, _ = env.reset(options={"index": index})
         state, started, ended, length = None, np.array([True]), False, 0
@@ -355,10 +399,11 @@ def by_hand(model: BaseAlgorithm, pictures: range, history: bool, **settings: An
             if not ended:
                 looked.append(observation["locations"][length] if history else observation["location"])
         errors += not info["is_success"]
-        lengths.add(length)
+        lengths.append(length)
     visits = np.histogram2d(*np.array(looked).T, bins=8, range=[(-1, 1), (-1, 1)])[0]
     assert ((visits > 0) & (visits < 0.01 * len(looked))).any()
-    return Score(errors, len(pictures), float((visits >= 0.01 * len(looked)).mean())), lengths
+    mean = sum(lengths) / len(pictures)
+    return Score(errors, len(pictures), float((visits >= 0.01 * len(looked)).mean()), mean), set(lengths)
 
 
 @pytest.mark.parametrize(
@@ -382,7 +427,7 @@ def test_every_picture_of_the_split_is_shown_once(split: str, count: int) -> Non
     for label in (0, 7):
         answer_always(model, 4 + label)
         result = score(model, DIGITS, split, action_format="saccade", grid=2)
-        assert result == Score(int((np.array(labels) != label).sum()), count, 0.0)
+        assert result == Score(int((np.array(labels) != label).sum()), count, 0.0, 1.0)
 
 
 @pytest.mark.parametrize("chunk", [1, 50, 180])
@@ -410,7 +455,7 @@ def test_whoever_only_looks_is_wrong_throughout_and_covers_one_cell() -> None:
     settings: dict[str, Any] = {"action_format": "saccade", "grid": 8}
     model = small_model("ppo", make_environment(DIGITS, ROWS, **settings))
     answer_always(model, 11)
-    assert score(model, DIGITS, "validation", **settings) == Score(180, 180, 1 / 64)
+    assert score(model, DIGITS, "validation", **settings) == Score(180, 180, 1 / 64, 6.0)
 
 
 def test_random_starts_are_the_same_for_the_same_seed() -> None:
@@ -438,3 +483,17 @@ def test_a_learner_of_another_task_is_refused() -> None:
         score(model, DIGITS, action_format="saccade", grid=3)
     with pytest.raises(ValueError, match="made for observations in"):
         score(model, DIGITS, action_format="saccade", grid=2, glimpse_size=3)
+
+
+def test_drawn_actions_are_those_of_the_seed_and_leave_other_chance_alone() -> None:
+    settings: dict[str, Any] = {"action_format": "grid", "glimpses": 2}
+    model = small_model("ppo", make_environment(DIGITS, ROWS, **settings))
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    scores = [score(model, DIGITS, "validation", seed, deterministic=False, **settings) for seed in (0, 0, 1)]
+    assert torch.equal(torch.rand(3), expected)
+    assert scores[0] == scores[1] != scores[2]
+    # An untrained learner draws classes and cells nearly evenly, where its likeliest ones are always the same few.
+    assert abs(scores[0].error_rate - 0.9) < 0.08
+    assert scores[0].coverage > 0.5 > score(model, DIGITS, "validation", **settings).coverage

@@ -1,0 +1,45 @@
+"""Learning curves of a run, drawn from its metrics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from attention_core.run_folder import RunFolder
+
+STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3}
+
+
+def draw_panels(folder: RunFolder, panels: dict[str, list[str]], counted: str) -> Path:
+    """Draw metrics of a run to `figures/curves.png`, two panels in a row.
+
+    Args:
+        folder: the run.
+        panels: titles, and the names of the metrics below each; a title that starts with "error" is of fractions, drawn as percent.
+        counted: what "update" counts.
+
+    Returns:
+        The picture's place.
+    """
+    rows = list(folder.rows())
+    lines = -(-len(panels) // 2)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(9, 2.75 * lines), layout="constrained")
+        for axes, (title, names) in zip(figure.subplots(lines, 2).flat, panels.items(), strict=True):
+            for name in names:
+                points = [(row["update"], row[name]) for row in rows if name in row]
+                axes.plot(*zip(*points, strict=True), label=name.split("/")[1])
+            axes.set_title(title)
+            axes.set_xlabel(counted)
+            if title.startswith("error"):
+                axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+                axes.set_ylim(bottom=0)
+            if len(names) > 1 and rows:
+                axes.legend()
+        path = folder.figures / "curves.png"
+        figure.savefig(path, dpi=120)
+    return path
