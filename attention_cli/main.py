@@ -15,6 +15,8 @@ COMMANDS: dict[tuple[str, str], tuple[str, str, str]] = {
     ("rl", "evaluate"): ("rl", "evaluate", "score a trained agent, every picture of a split once"),
     ("rl", "watch"): ("rl", "watch", "draw where a trained agent looks, as a GIF"),
     ("rl", "play"): ("rl", "play", "steer the retina yourself and name what you see"),
+    ("rl", "compare"): ("compare", "compare", "train agents side by side at equal steps, and report"),
+    ("rl", "variance"): ("compare", "variance", "measure the gradient's noise under each baseline"),
     ("data", "list"): ("data", "show", "list the data files, their terms, and which are here"),
     ("data", "fetch"): ("data", "fetch", "download data sets"),
     ("zoo", "list"): ("zoo", "show", "list the released models"),

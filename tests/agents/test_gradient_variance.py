@@ -1,0 +1,129 @@
+"""The noise of the gradient: its figures against NumPy's, equal steps, and baselines that change the noise but not the mean."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from agents import gradient_variance
+from agents.config import BASELINES, ReinforceConfig, deviation_at
+from agents.gradient_variance import as_table, mean_and_error, measure, ratio_and_error, squared_distances
+from agents.player import Player
+from agents.train import train
+from attention_core.training import save_weights
+
+
+@pytest.fixture
+def player(player: Player) -> Player:
+    """That agent, with a baseline that is about right."""
+    with torch.no_grad():
+        player.network.baseline_head.weight.mul_(0.1)
+        player.network.baseline_head.bias.fill_(0.1)
+    return player
+
+
+@pytest.fixture
+def run(config: ReinforceConfig, player: Player, tmp_path: Path) -> Path:
+    """A run whose best weights are those of an agent that looks and names by what it sees."""
+    folder = train(config, tmp_path / "run")
+    save_weights(player.network, folder.model)
+    return folder.path
+
+
+def test_squared_distances_average_to_the_trace_of_the_covariance() -> None:
+    gradients = np.random.default_rng(0).normal(size=(50, 3)) * [1, 2, 3] + 7
+    assert squared_distances(gradients).mean() == pytest.approx(np.trace(np.cov(gradients.T)))
+
+
+def test_errors_are_those_that_are_seen_when_all_is_repeated() -> None:
+    chance = np.random.default_rng(0)
+    repeated = [
+        (mean_and_error(ours := chance.gamma(2, size=200)), ratio_and_error(ours, chance.gamma(3, size=200))) for _ in range(2_000)
+    ]
+    (means, errors), (ratios, ratio_errors) = np.array(repeated).transpose(1, 2, 0)
+    assert means.mean() == pytest.approx(2, rel=0.01)
+    assert errors.mean() == pytest.approx(means.std(), rel=0.05)
+    assert ratios.mean() == pytest.approx(2 / 3, rel=0.01)
+    assert ratio_errors.mean() == pytest.approx(ratios.std(), rel=0.05)
+
+
+def test_ratio_to_itself_is_certain_and_to_nothing_is_none() -> None:
+    values = np.array([1.0, 2.0])
+    assert ratio_and_error(values, values) == (1.0, 0.0)
+    assert all(map(math.isnan, ratio_and_error(values, np.zeros(2))))
+    assert ratio_and_error(np.zeros(2), values) == (0.0, 0.0)
+
+
+def test_baselines_leave_the_mean_as_it_is(config: ReinforceConfig, player: Player) -> None:
+    config = dataclasses.replace(config, final_deviation=config.deviation)
+    drawn = {}
+    for place, baseline in enumerate(BASELINES):
+        learner = gradient_variance._learner(config, baseline, 480, 2, 100 + place, player.network)
+        drawn[baseline] = np.stack(list(gradient_variance._gradients(learner, 200)))
+    weights = [1 / squared_distances(gradients).mean() for gradients in drawn.values()]
+    pooled = np.average([gradients.mean(0) for gradients in drawn.values()], axis=0, weights=weights)
+    for gradients in drawn.values():
+        # The squared distance of a mean from the truth is the trace of its covariance, on average.
+        noise = squared_distances(gradients).mean() / len(gradients)
+        assert np.square(gradients.mean(0) - pooled).sum() < 4 * noise
+        # And this is enough to tell the gradient from its opposite.
+        assert np.square(gradients.mean(0) + pooled).sum() > 4 * noise
+
+
+def test_every_estimate_takes_the_same_steps_and_all_baselines_lower_the_noise(run: Path) -> None:
+    figures = {row.baseline: row for row in measure(str(run), estimates=60, episodes=60, copies=3, seed=0)}
+    assert list(figures) == list(BASELINES)
+    shapes = {name: (row.pictures, row.samples) for name, row in figures.items()}
+    assert shapes == {
+        **dict.fromkeys(("none", "moving_average", "learned"), (60, 1)),
+        "leave_one_out": (20, 3),
+        "self_critical": (20, 2),
+    }
+    assert (figures["none"].relative, figures["none"].relative_error) == (1.0, 0.0)
+    for row in figures.values():
+        assert row.variance > 3 * row.error > 0
+        assert row.relative == pytest.approx(row.variance / figures["none"].variance)
+
+
+def test_more_episodes_make_less_noise_in_proportion(run: Path) -> None:
+    few, many = (measure(str(run), estimates=100, episodes=episodes, copies=2, seed=0)[0] for episodes in (20, 80))
+    assert few.variance / many.variance == pytest.approx(4, rel=0.3)
+
+
+def test_deviation_is_that_of_the_checkpoint_or_of_the_end(config: ReinforceConfig, run: Path) -> None:
+    assert gradient_variance._deviation(str(run), config) == config.final_deviation
+    assert gradient_variance._deviation(str(run / "checkpoint" / "000000001"), config) == deviation_at(config, 1)
+    (checkpoint,) = (run / "checkpoint").iterdir()
+    assert len(measure(str(checkpoint), estimates=2, episodes=4, copies=2, seed=0)) == len(BASELINES)
+
+
+def test_table_has_a_row_for_every_baseline(run: Path) -> None:
+    lines = as_table(measure(str(run), estimates=3, episodes=8, copies=2, seed=0)).splitlines()
+    assert [line.split(" | ")[0].strip("| ") for line in lines[2:]] == list(BASELINES)
+    assert lines[2].endswith("| 1.000 ± 0.000 |")
+    assert "| 4 × 2 |" in lines[5]
+
+
+@pytest.mark.parametrize(
+    ("estimates", "episodes", "copies", "message"),
+    [
+        (1, 8, 2, "at least 2 estimates, got 1"),
+        (3, 9, 2, "episodes must be a multiple of copies, .* got episodes=9, copies=2"),
+        (3, 8, 1, "those at least 2; got episodes=8, copies=1"),
+        (3, 0, 2, "got episodes=0, copies=2"),
+    ],
+)
+def test_impossible_numbers_are_refused(run: Path, estimates: int, episodes: int, copies: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        measure(str(run), estimates, episodes, copies, seed=0)
+
+
+def test_agent_that_does_not_look_is_refused(config: ReinforceConfig, tmp_path: Path) -> None:
+    run = train(dataclasses.replace(config, env_kwargs={"glimpses": 1}), tmp_path / "run").path
+    with pytest.raises(ValueError, match="no location is chosen here"):
+        measure(str(run), estimates=2, episodes=4, copies=2, seed=0)
