@@ -1,27 +1,39 @@
-"""How much of the machine's arithmetic RAM's training uses, environment included.
+"""How fast RAM's training is, environment included: beside the machine's arithmetic, and in bf16 beside float32.
 
-    python benchmarks/ram_training.py [--profile]
+    python benchmarks/ram_training.py [--profile]      how much of the CPU's arithmetic it uses
+    python benchmarks/ram_training.py --published      pictures per second of the published settings, as a Markdown table
 
 The limit: the update's multiply-adds, forward and backward, times 2, over the rate of a float32 (batch×256)·(256×256) product
 with the same threads in the same run. Rounds alternate between the product and training; each round's share is training's rate
 over what that round's product would allow. MNIST's shape, 7 glimpses of 8×8, hybrid rule.
+
+The table: whole updates with the published settings of each environment whose pictures are composed into scenes, or of those that
+`--ids` names, on the GPU where there is one, in float32 and in bf16 by turns, each in a process of its own.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import resource
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
 
+import gymnasium as gym
 import torch
 import tyro
 from accelerate import Accelerator
+from gymnasium.envs.registration import load_env_creator
+from side_by_side import Apart, Measure, interleave, print_head, print_machine, print_row, ratio, spread, synchronise
 
+import attention_env
 from agents.config import ReinforceConfig, published_config
 from agents.reinforce import ReinforceLearner
-from attention_core.training import Update
+from attention_core.training import Update, make_accelerator
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,10 @@ class Arguments:
     """CPU threads; PyTorch's choice by default."""
     profile: bool = False
     """Print which share of the time goes where."""
+    published: bool = False
+    """Measure the published settings instead, in float32 and in bf16."""
+    ids: tuple[str, ...] = ()
+    """Environments whose published settings are measured; by default those whose pictures are composed into scenes."""
 
 
 def multiply_adds(config: ReinforceConfig, glimpses: int, pixels: int, classes: int) -> int:
@@ -52,8 +68,9 @@ def multiply_adds(config: ReinforceConfig, glimpses: int, pixels: int, classes: 
     core = net.hidden**2
     looking, naming, expecting = 2 * net.hidden, classes * net.hidden, net.hidden
     total = glimpses * (2 * first + 3 * middle + 2 * expecting)
-    total += (glimpses - 1) * (3 * core + 3 * looking)  # the location head runs once to act and once more to learn
-    return total + 3 * naming
+    # The heads that act run once to act and once more to learn; the class head does so at the last step alone.
+    total += (glimpses - 1) * (3 * core + 3 * looking)
+    return total + 4 * naming
 
 
 def product_rate(batch: int, seconds: float) -> float:
@@ -104,10 +121,9 @@ def profile(learner: ReinforceLearner, step: Update) -> None:
     """Time the parts of an update one by one."""
     environment, module = learner.environment, step.module
     spent = dict.fromkeys(("environment", "forward", "backward", "optimizer"), 0.0)
-    reset, move = environment.reset, environment.step
 
-    def timed(call):
-        def wrapper(*args, **kwargs):
+    def timed(call: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
             began = time.perf_counter()
             result = call(*args, **kwargs)
             spent["environment"] += time.perf_counter() - began
@@ -115,28 +131,73 @@ def profile(learner: ReinforceLearner, step: Update) -> None:
 
         return wrapper
 
-    environment.reset, environment.step = timed(reset), timed(move)
-    began = time.perf_counter()
-    for _ in range(100):
-        first = time.perf_counter()
-        loss, _ = learner.loss(module)
-        second = time.perf_counter()
-        step.accelerator.backward(loss)
-        third = time.perf_counter()
-        step.descend(0)
-        fourth = time.perf_counter()
-        spent["forward"] += second - first
-        spent["backward"] += third - second
-        spent["optimizer"] += fourth - third
-    total = time.perf_counter() - began
+    with patch.multiple(environment, reset=timed(environment.reset), step=timed(environment.step)):
+        began = time.perf_counter()
+        for _ in range(100):
+            first = time.perf_counter()
+            loss, _ = learner.loss(module)
+            second = time.perf_counter()
+            step.accelerator.backward(loss)
+            third = time.perf_counter()
+            step.descend(0)
+            fourth = time.perf_counter()
+            spent["forward"] += second - first
+            spent["backward"] += third - second
+            spent["optimizer"] += fourth - third
+        total = time.perf_counter() - began
     spent["forward"] -= spent["environment"]
-    environment.reset, environment.step = reset, move
     print("  " + ", ".join(f"{name} {value / total:.1%}" for name, value in spent.items()))
+
+
+def scene_ids() -> tuple[str, ...]:
+    """List the environments whose pictures are composed into scenes."""
+    classes = {id_: load_env_creator(str(gym.spec(id_).vector_entry_point)) for id_ in attention_env.environment_ids()}
+    return tuple(id_ for id_, kind in classes.items() if "scene" in getattr(kind, "defaults", {}))
+
+
+def make_training(id_: str, precision: str, seconds: float) -> Measure:
+    """Make a training with the published settings, do its first updates, and tell how the next ones are timed."""
+    config = published_config(id_)
+    config = dataclasses.replace(config, training=dataclasses.replace(config.training, precision=precision))
+    accelerator = make_accelerator(config.training)
+    learner = ReinforceLearner(config, accelerator)
+    step, updates = Update(learner, config.training, accelerator), itertools.count()
+    for _ in range(3):
+        step(next(updates))
+
+    def pictures_per_second() -> float:
+        synchronise()
+        began, done = time.perf_counter(), 0
+        while time.perf_counter() - began < seconds:
+            step(next(updates))
+            done += 1
+        synchronise()
+        return done * learner.examples_per_update / (time.perf_counter() - began)
+
+    return pictures_per_second
+
+
+def measure_published(asked: Arguments) -> None:
+    """Print the table of published settings in both precisions."""
+    threads = asked.threads or torch.get_num_threads()
+    print_machine("cuda" if torch.cuda.is_available() else "cpu", threads, asked.rounds)
+    print_head(["environment", "pictures an update", "float32, pictures/s", "bf16, pictures/s", "bf16 / float32"])
+    for id_ in asked.ids or scene_ids():
+        with (
+            Apart(make_training, id_, "no", asked.seconds, threads=threads) as full,
+            Apart(make_training, id_, "bf16", asked.seconds, threads=threads) as half,
+        ):
+            rates = interleave({"float32": full, "bf16": half}, asked.rounds)
+        pictures = published_config(id_).batch_size
+        print_row([f"`{id_}`", pictures, spread(rates["float32"]), spread(rates["bf16"]), ratio(rates, "bf16", "float32")])
 
 
 if __name__ == "__main__":
     arguments = tyro.cli(Arguments, description=__doc__)
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
-    for size in arguments.batches:
-        measure(size, arguments)
+    if arguments.published:
+        measure_published(arguments)
+    else:
+        for size in arguments.batches:
+            measure(size, arguments)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,11 +30,13 @@ class Arguments:
     """Glimpses per call."""
     rounds: int = 9
     """Interleaved rounds."""
+    seconds: float = 0.5
+    """Seconds per measurement."""
     threads: int = 1
     """PyTorch's threads; NumPy's gather has one."""
 
 
-def rate(call: Callable[[], Any], batch: int, seconds: float = 0.5) -> float:
+def rate(call: Callable[[], Any], batch: int, seconds: float) -> float:
     """Glimpses per second of a call that takes `batch` of them."""
     began, calls = time.perf_counter(), 0
     while time.perf_counter() - began < seconds:
@@ -64,15 +67,13 @@ def compare(asked: Arguments, side: int, size: int, scales: int) -> None:
         for windows, row, y, x in gathers:
             windows[row, y, x]
 
-    rates = interleave(
-        {
-            "retina, float32": lambda: rate(lambda: retina.look(floats, locations, rows), batch),
-            "retina, bytes": lambda: rate(lambda: retina.look(prepared_bytes, locations, rows), batch),
-            "NumPy gather": lambda: rate(bare, batch),
-            "prepare": lambda: rate(lambda: retina.prepare(torch.from_numpy(images)), batch),
-        },
-        asked.rounds,
-    )
+    calls: dict[str, Callable[[], Any]] = {
+        "retina, float32": lambda: retina.look(floats, locations, rows),
+        "retina, bytes": lambda: retina.look(prepared_bytes, locations, rows),
+        "NumPy gather": bare,
+        "prepare": lambda: retina.prepare(torch.from_numpy(images)),
+    }
+    rates = interleave({name: partial(rate, call, batch, asked.seconds) for name, call in calls.items()}, asked.rounds)
     print(f"{side}×{side}, {size}×{size}, {scales} scale(s), {batch} at a time")
     print_rates(rates, "glimpses/s")
     for ours in ("retina, float32", "retina, bytes"):

@@ -1,10 +1,14 @@
-"""The environments' pages are what their docstrings say today, and what the pages say of spaces and glimpses is true."""
+"""The environments' pages are what their docstrings say today, what they say of spaces is true, and what other pages show runs."""
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import os
 import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import gymnasium as gym
@@ -13,19 +17,33 @@ import pytest
 from PIL import Image
 
 import attention_env
+from attention_cli.main import COMMANDS
 from attention_env.envs.glimpse import GlimpseEnv
 from attention_env.options import GlimpseOptions
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+HOW_TO = sorted((DOCS / "how-to").glob("*.md"))
 FOLDER = DOCS / "environments"
 SCRIPT = runpy.run_path(str(DOCS / "make_pages.py"), run_name="make_pages")
 PAGES: dict[str, str] = SCRIPT["pages"]()
 LARGEST_PICTURE = 60_000
+BLOCK_OF_PYTHON, BLOCK_OF_COMMANDS = "```python\n", "```sh\n"
 SPACES = {
     "Dict": gym.spaces.Dict,
     "Discrete": gym.spaces.Discrete,
     "Box": lambda low, high, shape: gym.spaces.Box(low, high, shape, np.float32),
 }
+
+
+def _with(block: str, *pages: Path) -> list[Path]:
+    """List the pages that have a block of code of a kind."""
+    return [page for page in pages if block in page.read_text(encoding="utf-8")]
+
+
+def _name(page: Path) -> str:
+    """Name a page, below the repository."""
+    return str(page.relative_to(ROOT))
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -121,6 +139,78 @@ def test_a_docstring_without_its_spaces_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="no section '## Action space' with the space in backticks in: Look at nothing"):
         SCRIPT["spaces"]("Look at nothing.\n\n## Action space\nNone.\n\n## Observation space\n`Box(0, 1, (1,))`")
     assert SCRIPT["spaces"]("Look.\n\n## Action space\nIt is\n`A`, `B`.\n\n## Observation space\n`C`.") == ("A", "C")
+
+
+# Pages that show how: blocks of Python are one script per page, blocks of sh one; a block with file=… is a file beside them ---
+
+
+@pytest.mark.parametrize("page", _with(BLOCK_OF_PYTHON, ROOT / "README.md", *HOW_TO), ids=_name)
+def test_the_python_of_a_page_runs_and_prints_what_it_says(page: Path, tmp_path: Path) -> None:
+    script = "\n".join(_written(page, "python", tmp_path))
+    (tmp_path / "page.py").write_text(script, encoding="utf-8")
+    printed = _run([sys.executable, "-W", "error", "page.py"], tmp_path)
+    for claim in re.findall(r"^ *print\(.*\)  # ([^:\n]*)", script, flags=re.MULTILINE):
+        assert claim in printed
+
+
+@pytest.mark.parametrize("page", _with(BLOCK_OF_COMMANDS, *HOW_TO), ids=_name)
+def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
+    printed = _run(["bash", "-euc", "\n".join(_written(page, "sh", tmp_path))], tmp_path)
+    assert "failed" not in printed  # a comparison goes on without what has failed
+
+
+@pytest.mark.parametrize("page", HOW_TO, ids=_name)
+def test_links_of_a_page_that_shows_how_exist(page: Path) -> None:
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    targets = re.findall(r"\]\(([^)\s]+)\)", prose)
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", HOW_TO, ids=_name)
+def test_files_and_commands_that_a_page_names_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    packages = "attention_cli|attention_core|attention_env|agents|tests"
+    for path in re.findall(rf"`((?:{packages})/[\w./-]*)`", text):
+        assert (ROOT / path).exists(), path
+    for module, name in re.findall(rf"`((?:{packages})(?:\.[a-z_]\w*)*)\.(\w+)`", text):
+        assert hasattr(importlib.import_module(module), name), f"{module}.{name}"
+    for area, verb in re.findall(r"`attention (\w+) (\w+)[^`]*`", text):
+        assert (area, verb) in COMMANDS, f"attention {area} {verb}"
+
+
+def test_the_index_names_every_page_that_shows_how() -> None:
+    links = re.findall(r"\]\((\w[\w-]*\.md)\)", (DOCS / "how-to" / "README.md").read_text(encoding="utf-8"))
+    assert sorted(["README.md", *links]) == [page.name for page in HOW_TO]
+
+
+def test_the_page_of_rl_zoo_has_the_command_that_its_settings_name() -> None:
+    settings = (ROOT / "agents" / "hyperparameters" / "rl_zoo" / "ppo.yaml").read_text(encoding="utf-8")
+    (command,) = (code for kind, _, code in _blocks(DOCS / "how-to" / "stable-baselines3.md") if kind == "console")
+    assert " ".join(command.split()) in " ".join(settings.replace("#", " ").split())
+
+
+def _blocks(page: Path) -> list[tuple[str, str, str]]:
+    """List a page's blocks of code: language, file if it is one, and text."""
+    text = page.read_text(encoding="utf-8")
+    return re.findall(r"^```(\w+)(?: file=(\S+))?\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def _written(page: Path, kind: str, folder: Path) -> list[str]:
+    """Write a page's files into a folder; return its other blocks in a language."""
+    blocks = _blocks(page)
+    for _, file, code in blocks:
+        if file:
+            (folder / file).write_text(code, encoding="utf-8")
+    return [code for language, file, code in blocks if language == kind and not file]
+
+
+def _run(command: list[str], folder: Path) -> str:
+    """Run a command in a folder, with this Python's programs at hand and one thread; return what it prints."""
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": programs, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout
 
 
 def _anchors(page: str) -> set[str]:
