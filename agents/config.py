@@ -28,6 +28,9 @@ class RAMConfig:
     """Bounded by tanh, as in most code, or linear, as in the paper."""
     core: Literal["rnn", "lstm"] = "rnn"
     """Rectified linear units, the paper's for still pictures, or the LSTM that it uses where things move."""
+    contrast: bool = False
+    """Whether each patch is brought to mean 0 and deviation 1 before it is seen, its mean and deviation beside it: what stands out
+    by a tenth from a bright ground, or is one pixel of a dark one, is then as plain as the rest."""
     location_hidden: int = 0
     """Units of a hidden layer of the location head, which then sees the present glimpse's pixels beside the state; 0 for the
     paper's head, linear in the state. What tells the class need not tell where to look: with an eye of its own the head learns that
@@ -68,6 +71,12 @@ class ReinforceConfig:
     """What is subtracted from the return to lower the gradient's variance (see `attention_core.policy_gradient`). "leave_one_out"
     needs samples of at least 2; "self_critical" plays one more episode of each picture, with mean locations and the likeliest
     class."""
+    trace: float = 1.0
+    """λ of the learned baseline: at 1, REINFORCE, a step is judged by all that was paid after it; below, what the baseline expects
+    of later steps stands in for a part of it (`attention_core.policy_gradient.generalized_advantage`)."""
+    baseline_weight: float = 0.0
+    """Weight with which the learned baseline's squared error trains core and glimpse network as well (pure): what tells how an
+    episode will end is worth seeing, long before rewards are frequent enough to say so."""
     entropy_weight: float = 0.0
     """Weight of a bonus for the entropy of the class named (pure); the locations' is fixed by σ."""
     samples: int = 1
@@ -75,7 +84,8 @@ class ReinforceConfig:
     batch_size: int = 256
     """Pictures per update, over all processes; each is played `samples` times."""
     location_weight: float = 1.0
-    """Weight of the location head's loss beside the cross-entropy (hybrid)."""
+    """Weight of the loss of where to look, and when to stop, beside that of the answer. Its gradient is of the order of 1/σ: in the
+    pure rule, where it trains the core as well, a weight of σ² keeps it from drowning that of what is done."""
     location_decay: float = 3.0
     """AdamW's weight decay of the location head, the scan excepted. Its gradient is mostly noise once most answers are right, and
     Adam makes steps of the same size of it: without a pull back the head wanders off and glimpses land anywhere."""
@@ -100,9 +110,15 @@ class ReinforceConfig:
                 raise ValueError(f"{name} must be above 0, or nothing can be learned about looking; got {getattr(self, name)}")
         if self.baseline == "leave_one_out" and self.samples < 2:
             raise ValueError(f"baseline='leave_one_out' compares samples of one picture: it needs samples ≥ 2, got {self.samples}")
-        for name, meaning in (("annealing", "a share of the training"), ("discount", "the weight of what comes later")):
+        for name, meaning in (
+            ("annealing", "a share of the training"),
+            ("discount", "the weight of what comes later"),
+            ("trace", "λ"),
+        ):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be within 0 … 1, {meaning}; got {getattr(self, name)}")
+        if self.trace < 1 and self.baseline != "learned":
+            raise ValueError(f"trace={self.trace} asks the learned baseline what to expect: use baseline='learned', or trace=1")
         if self.rule == "pure" and self.credit == "information":
             raise ValueError("credit='information' asks for the true class, which rule='pure' is not told: use credit='return'")
         for name, value, choices in (

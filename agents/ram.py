@@ -24,6 +24,9 @@ from torch import Tensor, nn
 
 from agents.config import RAMConfig
 
+LEAST_CONTRAST = 0.02
+"""What is added to a patch's deviation, in shares of the range from black to white, so that an even patch stays even."""
+
 
 class RAM(nn.Module):
     """Glimpse network, core and heads; one call sees one glimpse.
@@ -52,7 +55,8 @@ class RAM(nn.Module):
     ) -> None:
         super().__init__()
         self.bounded = bounded and config.location_mean == "tanh"
-        pixels = int(torch.Size(glimpse_shape).numel())
+        self.contrast = config.contrast
+        pixels = int(torch.Size(glimpse_shape).numel()) + 2 * glimpse_shape[0] * config.contrast
         self.what = nn.Linear(pixels, config.glimpse_width)  # W_p
         self.where = nn.Linear(pose, config.location_width)  # W_l
         self.what_to_glimpse = nn.Linear(config.glimpse_width, config.hidden)  # W_a
@@ -91,7 +95,7 @@ class RAM(nn.Module):
         Returns:
             (B, hidden), h_t; of an LSTM (B, 2 · hidden), its output h_t and behind it its cell c_t, which the heads do not see.
         """
-        what = F.relu(self.what(glimpse.flatten(1)))  # (B, glimpse_width)
+        what = F.relu(self.what(self._pixels(glimpse)))  # (B, glimpse_width)
         where = F.relu(self.where(pose))  # (B, location_width)
         seen = F.relu(self.what_to_glimpse(what) + self.where_to_glimpse(where))  # (B, hidden)
         if self.lstm is not None:
@@ -116,9 +120,18 @@ class RAM(nn.Module):
         scan = self.scan[step] if isinstance(step, slice) else self.scan[min(step, len(self.scan) - 1)]
         seen = state[..., : self.hidden]
         if self.location_eye is not None:
-            seen = F.relu(self.location_eye["state"](seen) + self.location_eye["pixels"](glimpse.flatten(-3)))
+            seen = F.relu(self.location_eye["state"](seen) + self.location_eye["pixels"](self._pixels(glimpse)))
         mean: Tensor = self.location_head(seen).float() + scan.unsqueeze(-2)
         return mean.tanh() if self.bounded else mean
+
+    def _pixels(self, glimpse: Tensor) -> Tensor:
+        """Give what of a glimpse, (..., C, g, g), is seen: its pixels, (..., C·g·g), or with contrast (..., C·g·g + 2·C)."""
+        if not self.contrast:
+            return glimpse.flatten(-3)
+        deviation, mean = torch.std_mean(glimpse, dim=(-2, -1), correction=0)  # (..., C)
+        deviation = deviation + LEAST_CONTRAST
+        patches = (glimpse - mean[..., None, None]) / deviation[..., None, None]
+        return torch.cat((patches.flatten(-3), mean, deviation), dim=-1)
 
     def class_scores(self, state: Tensor) -> Tensor:
         """Unnormalised log-probabilities of the classes: states (..., ·) to (..., classes), float32."""

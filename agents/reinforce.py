@@ -29,6 +29,7 @@ from agents.ram import RAM
 from attention_core.policy_gradient import (
     MovingAverage,
     baseline_loss,
+    generalized_advantage,
     leave_one_out,
     reinforce_loss,
     reward_to_go,
@@ -51,7 +52,7 @@ def losses(
     Returns:
         "location": REINFORCE on where to look; its gradient stays in the location head (hybrid) or goes everywhere (pure).
         "answer": cross-entropy (hybrid) or REINFORCE (pure) on the class, or on what was done at every step.
-        "baseline": squared error of the learned b_t, whose gradient stays in the baseline head.
+        "baseline": squared error of the learned b_t, whose gradient stays in the baseline head, but for `config.baseline_weight`.
         "entropy": mean entropy of the class, or of what is done at each step, in nats.
         "stop": REINFORCE on when to answer, where that is the agent's choice; its gradient goes where that of "location" does.
     """
@@ -60,9 +61,13 @@ def losses(
     every = episodes.acts or episodes.stops is not None or config.every_answer > 0
     deciding = slice(None) if every else slice(-1, None)
     logs = network.class_scores(states[deciding]).log_softmax(-1)  # (D, B, K), D being N or 1
-    returns = reward_to_go(episodes.rewards, config.discount)  # (N, B)
-    learned = network.baseline(states.detach())  # (N, B)
-    advantages = ((returns - (learned if baseline is None else baseline)) * playing).detach()  # (N, B)
+    # The same states, of whose gradient a share goes on into the core.
+    learned = network.baseline(torch.lerp(states.detach(), states, config.baseline_weight)) * playing  # (N, B)
+    advantages = generalized_advantage(episodes.rewards, learned.detach(), config.discount, config.trace)  # (N, B)
+    returns = advantages + learned.detach()
+    if baseline is not None:
+        advantages = returns - baseline
+    advantages = advantages * playing
 
     looking = states.detach() if config.rule == "hybrid" else states
     heads = network.location_mean(looking[:-1], episodes.glimpses, slice(len(states) - 1))  # (N-1, B, ·)
@@ -71,8 +76,8 @@ def losses(
         # A look counts if the episode went on after it.
         "location": reinforce_loss(looked * playing[1:], advantages[:-1], 0.0),
         "answer": _answer_loss(episodes, logs, advantages[deciding], config, playing[deciding]),
-        "baseline": baseline_loss(learned * playing, returns * playing),
-        "entropy": -((logs.exp() * logs).sum(-1) * playing[deciding]).sum() / playing[deciding].sum(),
+        "baseline": baseline_loss(learned, returns * playing),
+        "entropy": -((logs.exp() * logs).sum(-1) * playing[deciding]).sum(0).div(playing[deciding].sum(0)).mean(),
     }
     if episodes.stops is not None:
         score = network.stop_score(looking[:-1])  # at the last step there is no choice
@@ -127,7 +132,7 @@ class _Loss(nn.Module):
         episodes, baseline = self._baseline(episodes)
         parts = losses(self.player, episodes, self.config, deviation, baseline)
         entropy = parts.pop("entropy")
-        weight = self.config.location_weight if self.config.rule == "hybrid" else 1.0
+        weight = self.config.location_weight
         total = parts["answer"] + weight * parts["location"] + parts["baseline"]
         if "stop" in parts:
             total = total + weight * parts["stop"]

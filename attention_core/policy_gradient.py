@@ -35,6 +35,28 @@ def reward_to_go(rewards: Tensor, discount: float = 1.0) -> Tensor:
     return torch.stack(returns[::-1])
 
 
+def generalized_advantage(rewards: Tensor, values: Tensor, discount: float = 1.0, trace: float = 1.0) -> Tensor:
+    """Tell how much better than expected each step was: A_t = Σ_k (γλ)^k δ_{t+k}, δ_t = r_t + γ b_{t+1} − b_t.
+
+    The generalized advantage of Schulman et al. 2016 (arXiv 1506.02438, eq. 16). At λ = 1 it is REINFORCE's R_t − b_t, the
+    b of later steps cancelling out; below it they stand in for part of what is paid later, which is less noisy and, as far as
+    they are wrong, biased.
+
+    Args:
+        rewards: (T, B).
+        values: (T, B), b_t; there is nothing to expect after the last step.
+        discount: γ within [0, 1].
+        trace: λ within [0, 1].
+
+    Returns:
+        (T, B).
+    """
+    if trace == 1.0:
+        return reward_to_go(rewards, discount) - values
+    later = torch.cat((values[1:], torch.zeros_like(values[:1])))
+    return reward_to_go(rewards + discount * later - values, discount * trace)
+
+
 def gaussian_log_probability(sample: Tensor, mean: Tensor, deviation: float) -> Tensor:
     """Log-density of N(mean, deviation²·I) at a sample, summed over the last axis: (..., D) to (...).
 

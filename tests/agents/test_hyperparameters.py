@@ -54,6 +54,8 @@ def test_environment_without_published_settings_takes_the_defaults() -> None:
         ({"annealing": 1.5}, "annealing must be within 0"),
         ({"discount": -0.1}, "discount must be within 0 … 1, the weight of what comes later; got -0.1"),
         ({"discount": 1.01}, "discount must be within 0"),
+        ({"trace": 1.5}, "trace must be within 0 … 1, λ; got 1.5"),
+        ({"trace": 0.9, "baseline": "none"}, "trace=0.9 asks the learned baseline what to expect: use baseline='learned'"),
         ({"rule": "pure", "credit": "information"}, "which rule='pure' is not told: use credit='return'"),
         ({"credit": "blame"}, "credit='blame' is unknown: choose one of return, information"),
         ({"looks": "everywhere"}, "looks='everywhere' is unknown: choose one of learned, scan, random"),

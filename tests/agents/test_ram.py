@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from agents.config import RAMConfig
 from agents.ram import RAM
@@ -117,6 +118,32 @@ def test_location_head_with_an_eye_of_its_own_is_that_of_the_formula() -> None:
     np.testing.assert_allclose(network.location_mean(given, seen, slice(4)).detach().numpy(), right, rtol=1e-5)
     for step in range(4):
         np.testing.assert_allclose(network.location_mean(given[step], seen[step], step).detach().numpy(), right[step], rtol=1e-5)
+
+
+def test_with_contrast_each_patch_is_seen_in_deviations_from_its_mean_and_these_beside_it() -> None:
+    torch.manual_seed(0)
+    config = RAMConfig(glimpse_width=7, location_width=5, hidden=9, location_hidden=11, contrast=True)
+    network = RAM((2, 4, 4), 3, 5, config)
+    nn.init.normal_(network.location_head.weight)
+    glimpses, poses = torch.rand(3, 2, 4, 4), torch.rand(3, 2)
+    glimpses[0, 1] = 0.25  # an even patch, which stays even
+    seen = np.empty((3, 2 * 16 + 2 + 2))
+    for row, glimpse in enumerate(glimpses.double().numpy()):
+        means, deviations = [patch.mean() for patch in glimpse], [patch.std() + 0.02 for patch in glimpse]
+        patches = [(patch - mean) / deviation for patch, mean, deviation in zip(glimpse, means, deviations, strict=True)]
+        seen[row] = [*np.concatenate(patches).reshape(-1), *means, *deviations]
+    assert np.abs(seen[0, 16:32]).max() < 1e-6
+    weights = {name: value.detach().double().numpy() for name, value in network.named_parameters()}
+    state = by_hand(weights, seen, poses.double().numpy(), None)
+    found = network(glimpses, poses)
+    np.testing.assert_allclose(found.detach().numpy(), state, rtol=1e-4, atol=1e-5)
+    hidden = relu(
+        state @ weights["location_eye.state.weight"].T
+        + weights["location_eye.state.bias"]
+        + seen @ weights["location_eye.pixels.weight"].T
+    )
+    right = np.tanh(hidden @ weights["location_head.weight"].T + weights["scan"][1])
+    np.testing.assert_allclose(network.location_mean(found, glimpses, 1).detach().numpy(), right, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("location_mean", ["tanh", "linear"])

@@ -89,6 +89,26 @@ def test_eye_of_the_location_head_and_stop_head_are_trained_by_their_own_parts_a
         assert (gradient is not None and bool(gradient.any())) == (part == "location")
 
 
+def test_share_of_the_baselines_gradient_goes_on_into_the_core(player: Player, config: ReinforceConfig) -> None:
+    episodes = some_episodes(player, config)
+    parameters = list(player.network.parameters())
+
+    def gradients(share: float) -> list[torch.Tensor]:
+        pure = dataclasses.replace(config, rule="pure", baseline_weight=share)
+        loss = losses(player, episodes, pure, config.deviation)["baseline"]
+        return list(torch.autograd.grad(loss, parameters, retain_graph=True, materialize_grads=True))
+
+    none, some, all_of_it = gradients(0.0), gradients(0.25), gradients(1.0)
+    for (name, _), nothing, quarter, whole in zip(player.network.named_parameters(), none, some, all_of_it, strict=True):
+        if name.startswith("baseline_head"):
+            torch.testing.assert_close(quarter, nothing)
+            torch.testing.assert_close(whole, nothing)
+        else:
+            assert not nothing.any(), name
+            torch.testing.assert_close(quarter, 0.25 * whole)
+            assert whole.any() == (name.split(".")[0] in BODY), name
+
+
 def test_of_the_references_the_scan_is_trained_or_nothing(ruled: ReinforceConfig, make_player: MakePlayer) -> None:
     scan, random = (dataclasses.replace(ruled, looks=looks) for looks in ("scan", "random"))
     player = make_player(scan)
@@ -107,12 +127,17 @@ def by_hand(player: Player, episodes: Episodes, config: ReinforceConfig) -> dict
     baselines, scores = network.baseline(episodes.states), network.class_scores(episodes.states)
     heads = network.location_mean(episodes.states[:-1], episodes.glimpses, slice(last))
     every = "reward" in config.env_kwargs or "stop" in config.env_kwargs or config.every_answer > 0
-    found, entropies = dict.fromkeys(("location", "answer", "baseline"), 0.0), []
+    found = dict.fromkeys(("location", "answer", "baseline", "entropy"), 0.0)
     for row in range(rows):
         length = 1 + (last if episodes.stops is None else [*episodes.stops[:last, row].tolist(), True].index(True))
         for step in range(length):
-            to_go = sum(config.discount ** (later - step) * episodes.rewards[later, row] for later in range(step, length))
-            advantage = float(to_go - baselines[step, row])
+            # Every later step counts by what it paid and by how far it changed what is expected; at λ = 1 this is R_t − b_t.
+            expected = [*baselines[:length, row].tolist(), 0.0]
+            advantage = sum(
+                (config.discount * config.trace) ** (later - step)
+                * (float(episodes.rewards[later, row]) + config.discount * expected[later + 1] - expected[later])
+                for later in range(step, length)
+            )
             found["baseline"] += advantage**2 / rows
             if step < length - 1:
                 head, look = heads[step, row], episodes.looks[step, row]
@@ -133,8 +158,9 @@ def by_hand(player: Player, episodes: Episodes, config: ReinforceConfig) -> dict
             elif step == length - 1 or "reward" in config.env_kwargs:
                 found["answer"] -= float(logs[episodes.named[step, row]]) * advantage / rows
             if step == length - 1 or every:
-                entropies.append(float(torch.distributions.Categorical(logits=logs).entropy()))
-    return {**found, "entropy": float(np.mean(entropies))}
+                entropy = float(torch.distributions.Categorical(logits=logs).entropy())
+                found["entropy"] += entropy / rows / (length if every else 1)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -146,6 +172,7 @@ def by_hand(player: Player, episodes: Episodes, config: ReinforceConfig) -> dict
         {"discount": 0.3, "env_kwargs": {"stop": True, "step_cost": 0.1, "action_format": "grid", "grid": 3}},
         {"env_kwargs": {"zoom": True, "rotate": True}},
         {"env_kwargs": {"reward": "dense", "stop": True}},
+        {"discount": 0.9, "trace": 0.5, "env_kwargs": {"stop": True, "step_cost": 0.1}},
         {"every_answer": 0.5},
         {"every_answer": 0.25, "env_kwargs": {"stop": True}},
     ],
@@ -198,11 +225,6 @@ def test_episode_that_has_ended_teaches_nothing_more(
         torch.testing.assert_close(changed[name], part, msg=name)
 
 
-def trained_parameters(network: RAM, *names: str) -> dict[str, nn.Parameter]:
-    """Parameters whose names start so."""
-    return {name: parameter for name, parameter in network.named_parameters() if name.startswith(names)}
-
-
 def assert_gradients_agree(estimate: torch.Tensor, exact: torch.Tensor, parameters: dict[str, nn.Parameter]) -> None:
     """The mean estimate of a loss's gradient is minus that of what is to be raised, in every parameter."""
     descent, ascent = (torch.autograd.grad(value, list(parameters.values()), retain_graph=True) for value in (estimate, exact))
@@ -249,7 +271,8 @@ def test_mean_of_hybrid_gradients_is_that_of_the_expected_success_less_the_costs
     certainty = probabilities[rows, episodes.labels].detach()
     reached = certainty if credit == "information" else (probabilities.argmax(-1) == episodes.labels).float()
     exact = (chances * (reached - 0.125 * episodes.lengths)).sum() / 3
-    heads = trained_parameters(player.network, "location_", "scan", "stop_head")
+    names = ("location_", "scan", "stop_head")
+    heads = {name: part for name, part in player.network.named_parameters() if name.startswith(names)}
     estimate = expected_loss(player, config, credited(player.network, episodes, config), chances, "location", "stop")
     assert_gradients_agree(estimate, exact, heads)
 

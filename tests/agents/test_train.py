@@ -193,9 +193,9 @@ def test_training_in_half_precision_is_a_training(config: ReinforceConfig, tmp_p
         network=dataclasses.replace(config.network, location_hidden=8),
         training=dataclasses.replace(config.training, precision="bf16"),
     )
-    process = multiprocessing.get_context("spawn").Process(target=train, args=(config, tmp_path / "run"))
+    process = multiprocessing.get_context("spawn").Process(target=train, args=(config, tmp_path / "run"), daemon=True)
     process.start()
-    process.join(100)
+    process.join(300)
     assert process.exitcode == 0
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [row["update"] for row in rows] == [2, 2, 4, 4]

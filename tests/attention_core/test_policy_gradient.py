@@ -13,6 +13,7 @@ from attention_core.policy_gradient import (
     MovingAverage,
     baseline_loss,
     gaussian_log_probability,
+    generalized_advantage,
     gumbel_noise,
     leave_one_out,
     logistic_noise,
@@ -127,6 +128,19 @@ def test_discount_weighs_what_comes_later(discount: float) -> None:
 def test_discount_of_one_weighs_all_alike() -> None:
     rewards = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(reward_to_go(rewards, 1.0), reward_to_go(rewards, 1 - 1e-9))
+
+
+@pytest.mark.parametrize("discount", [0.0, 0.7, 1.0])
+@pytest.mark.parametrize("trace", [0.0, 0.6, 1.0])
+def test_generalized_advantage_is_that_of_the_formula(discount: float, trace: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    rewards, values = (torch.randn(4, 3, generator=generator, dtype=torch.float64) for _ in range(2))
+    right = torch.zeros(4, 3, dtype=torch.float64)
+    for step in range(4):
+        for later in range(step, 4):
+            after = values[later + 1] if later < 3 else 0.0
+            right[step] += (discount * trace) ** (later - step) * (rewards[later] + discount * after - values[later])
+    torch.testing.assert_close(generalized_advantage(rewards, values, discount, trace), right)
 
 
 @pytest.mark.parametrize("loss", [reinforce_loss, lambda logs, returns, baseline: baseline_loss(logs, returns - baseline)])
