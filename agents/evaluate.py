@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,40 @@ def coverage(cells: torch.Tensor) -> float:
     return float((cells > 0).logical_and(cells >= 0.01 * cells.sum()).float().mean())
 
 
+def figures(
+    name: str, env: str, split: str, acts: bool, score: Score, sampled: list[Score], looks: dict[str, Any]
+) -> dict[str, Any]:
+    """Give the figures of an evaluation as one object that JSON can hold.
+
+    Args:
+        name: the model's name.
+        env: the environment's id.
+        split: which pictures.
+        acts: whether the environment is one in which things are done, and success counts, not one with classes to be named.
+        score: with the likeliest actions.
+        sampled: scores of further runs with actions drawn by chance; may be empty.
+        looks: how it looks at the pictures.
+    """
+
+    def turned(error_rate: float) -> float:
+        return 1 - error_rate if acts else error_rate
+
+    found: dict[str, Any] = {
+        "model": name,
+        "metric": "success_rate" if acts else "error_rate",
+        "value": turned(score.error_rate),
+        "interval": [round(end, 6) for end in sorted(map(turned, score.interval))],
+        "examples": score.examples,
+        "split": split,
+        "env": env,
+        **looks,
+    }
+    if sampled:
+        found["value_sampled"] = turned(mean(run.error_rate for run in sampled))
+        found["runs_sampled"] = len(sampled)
+    return found
+
+
 def report(player: Player, config: ReinforceConfig, name: str, split: str, device: torch.device, runs: int = 0) -> dict[str, Any]:
     """Give an evaluation's figures as one object that JSON can hold.
 
@@ -101,26 +136,13 @@ def report(player: Player, config: ReinforceConfig, name: str, split: str, devic
         device: where to compute.
         runs: besides, the mean error over so many runs that act by chance.
     """
-    result = score(player, config, split, device)
     environment = make_environment(config, device, 1, split)
-    acts = environment.acts
-    interval = tuple(1 - end for end in reversed(result.interval)) if acts else result.interval
-    figures: dict[str, Any] = {
-        "model": name,
-        "metric": "success_rate" if acts else "error_rate",
-        "value": 1 - result.error_rate if acts else result.error_rate,
-        "interval": [round(end, 6) for end in interval],
-        "examples": result.examples,
-        "split": split,
-        "env": config.env,
+    result = score(player, config, split, device)
+    sampled = [score(player, config, split, device, True, seed) for seed in range(runs)]
+    looks: dict[str, Any] = {
         "locations": "random" if player.looking.always_by_chance else "mean",
         "location_coverage": result.coverage,
     }
     if environment.settings.stop:
-        figures["glimpses"] = result.glimpses
-    if runs:
-        sampled = [score(player, config, split, device, True, seed).error_rate for seed in range(runs)]
-        mean = sum(sampled) / runs
-        figures["value_sampled"] = 1 - mean if acts else mean
-        figures["runs_sampled"] = runs
-    return figures
+        looks["glimpses"] = result.glimpses
+    return figures(name, config.env, split, environment.acts, result, sampled, looks)

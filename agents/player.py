@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any, NamedTuple
 
-import gymnasium as gym
 import torch
 from gymnasium.vector import AutoresetMode
 from torch import Tensor, nn
 
 from agents.config import ReinforceConfig
+from agents.environments import make_batch
 from agents.looking import Looking, make_looking, pose
 from agents.ram import RAM
 from attention_core.policy_gradient import gumbel_noise, logistic_noise, sample_categorical
@@ -220,15 +220,7 @@ def make_environment(
         ValueError: if it is no glimpse environment.
     """
     settings = {**config.env_kwargs, **(config.training_kwargs if training else {}), "split": split}
-    try:
-        environment = gym.make_vec(
-            config.env, num_envs=count, **settings, output="torch", device=str(device), autoreset_mode=AutoresetMode.DISABLED
-        )
-    except TypeError as error:
-        raise ValueError(f"{config.env} is not a glimpse environment, or not with these settings: {error}") from error
-    if not isinstance(environment, GlimpseVectorEnv):
-        raise ValueError(f"{config.env} is not a glimpse environment: RAM needs one of attention_env")
-    return environment
+    return make_batch(config.env, count, **settings, output="torch", device=str(device), autoreset_mode=AutoresetMode.DISABLED)
 
 
 def new_player(config: ReinforceConfig, environment: GlimpseVectorEnv) -> Player:

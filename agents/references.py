@@ -22,8 +22,7 @@ from torch import Tensor, nn
 
 from agents.curves import draw_panels
 from agents.environments import make_batch
-from agents.evaluate import CHUNK, Score
-from agents.figures import figures
+from agents.evaluate import CHUNK, Score, figures
 from agents.reinforce import ShuffledIndex
 from agents.rival_config import CNNConfig, MLPConfig, ReferenceConfig
 from attention_core.config import from_dict, to_dict

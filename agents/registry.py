@@ -53,7 +53,7 @@ AGENTS: dict[str, Agent] = {
         "reinforce.yaml",
         "agents.train",
         ("dict", "grid"),
-        lambda config: REWARD_AND_LABEL if config.rule == "hybrid" else REWARD,
+        lambda config: REWARD if config.rule == "pure" else LABEL if config.looks == "random" else REWARD_AND_LABEL,
     ),
     "ppo": Agent(PPOConfig, "ppo.yaml", "agents.rivals", FORMATS, lambda _: REWARD),
     "a2c": Agent(A2CConfig, "a2c.yaml", "agents.rivals", FORMATS, lambda _: REWARD),

@@ -25,9 +25,9 @@ from torch import nn
 from agents import sb3
 from agents.curves import draw_panels
 from agents.environments import make_batch
-from agents.figures import figures
+from agents.evaluate import figures
 from agents.rival_config import A2CConfig, PPOConfig, RecurrentPPOConfig, SB3Config, learning_rate_at
-from agents.watch import _write_gif
+from agents.watch import write_gif
 from attention_core.config import from_dict, to_dict
 from attention_core.run_folder import RunFolder
 from attention_core.training import CHOOSES, save_weights
@@ -314,7 +314,7 @@ def write_scan(reference: str, out: Path, split: str, episodes: int, seed: int) 
             colour = None if playing[row] else RIGHT if won[row] else WRONG
             frames[row].append(_framed(pictures[row], colour))
         before = playing
-    _write_gif(frames, out)
+    write_gif(frames, out)
 
 
 def _framed(picture: NDArray[np.uint8], colour: tuple[int, int, int] | None) -> Image.Image:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib as mpl
 import torch
-from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 from agents.config import ReinforceConfig
+from agents.curves import draw_panels
 from agents.player import Player, make_environment, new_player
 from agents.reinforce import ReinforceLearner
 from attention_core.config import from_dict, to_dict
@@ -18,6 +16,12 @@ from attention_core.training import fit, make_accelerator
 from attention_core.zoo import ModelError, find_model
 
 KIND = "ram"
+PANELS = {
+    "success in training (sampled locations)": ["charts/success"],
+    "error on validation pictures": ["validation/error_rate"],
+    "losses": ["losses/answer", "losses/location", "losses/baseline"],
+    "spread of locations": ["charts/location_spread"],
+}
 
 
 def train(config: ReinforceConfig, place: Path, max_seconds: float | None = None) -> RunFolder:
@@ -40,7 +44,7 @@ def train(config: ReinforceConfig, place: Path, max_seconds: float | None = None
     folder.begin(settings)
     fit(ReinforceLearner(config, accelerator), config.training, folder, accelerator, max_seconds)
     if folder.writes:
-        draw_curves(folder)
+        draw_panels(folder, PANELS, "updates")
     return folder
 
 
@@ -61,32 +65,3 @@ def load(reference: str, device: torch.device) -> tuple[Player, ReinforceConfig,
     player = new_player(config, make_environment(config, device, 1, "validation")).to(device)
     saved.load_into(player.network)
     return player.eval(), config, saved.name
-
-
-def draw_curves(folder: RunFolder) -> Path:
-    """Draw a run's learning curves to `figures/curves.png`."""
-    rows = list(folder.rows())
-    panels = {
-        "success in training (sampled locations)": ["charts/success"],
-        "error on validation pictures": ["validation/error_rate"],
-        "losses": ["losses/answer", "losses/location", "losses/baseline"],
-        "spread of locations": ["charts/location_spread"],
-    }
-    with mpl.rc_context(
-        {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3}
-    ):
-        figure = Figure(figsize=(9, 5.5), layout="constrained")
-        for axes, (title, names) in zip(figure.subplots(2, 2).flat, panels.items(), strict=True):
-            for name in names:
-                points = [(row["update"], row[name]) for row in rows if name in row]
-                axes.plot(*zip(*points, strict=True), label=name.split("/")[1])
-            axes.set_title(title)
-            axes.set_xlabel("updates")
-            if title.startswith("error"):
-                axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-                axes.set_ylim(bottom=0)
-            if len(names) > 1 and rows:
-                axes.legend()
-        path = folder.figures / "curves.png"
-        figure.savefig(path, dpi=120)
-    return path

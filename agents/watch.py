@@ -70,7 +70,7 @@ def write_scan(
         action = player.looking.action(*player.choose(environment, observation, state, step, chance))
         observation, _, ended, *_ = environment.step(action)
         playing = ~ended.cpu().numpy()
-    _write_gif(frames, out)
+    write_gif(frames, out)
 
 
 def _add_bars(picture: NDArray[np.uint8], probabilities: NDArray[np.float32], label: int) -> Image.Image:
@@ -97,7 +97,7 @@ def _colour(probability: float) -> tuple[int, int, int]:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def _write_gif(frames: list[list[Image.Image]], out: Path) -> None:
+def write_gif(frames: list[list[Image.Image]], out: Path) -> None:
     """Write episodes one after the other, each ending on a longer look."""
     images = [frame for episode in frames for frame in episode]
     durations = [1500 if place == len(episode) - 1 else 450 for episode in frames for place in range(len(episode))]

@@ -19,6 +19,7 @@ import attention_env
 from agents.config import published_config
 from attention_cli.main import COMMANDS, main
 from attention_core import data_files, zoo
+from attention_core.config import to_dict
 
 TRAIN = [
     *("rl", "train", "--updates", "4", "--batch-size", "8", "--log-every", "2", "--validate-every", "2", "--warmup", "1"),
@@ -210,7 +211,7 @@ def test_command_line_overrides_the_published_settings_and_keeps_the_rest(
     assert config["training"]["learning_rate"] == 0.007
     assert config["training"]["updates"] == 4
     assert config["training"]["clip"] == published.training.clip
-    assert config["network"] == {"glimpse_width": 8, "location_width": 9, "hidden": 10, "location_mean": "tanh", "core": "rnn"}
+    assert config["network"] == {**to_dict(published.network), "glimpse_width": 8, "location_width": 9, "hidden": 10}
     assert config["env_kwargs"] == {"glimpses": 3, "start": [0.5, -0.5]}
     assert config["training_kwargs"] == {**published.training_kwargs, "move_scale": 0.5}
 
@@ -250,7 +251,7 @@ WRONG = {
     "setting out of range": ([*TRAIN, "--env-kwargs", "glimpses:0"], "glimpses must be a whole number of at least 1"),
     "setting of the wrong type": ([*TRAIN, "--env-kwargs", "glimpses:few"], "glimpses must be a whole number"),
     "setting that the agent decides on": ([*TRAIN, "--env-kwargs", "output:numpy"], "output"),
-    "action format": ([*TRAIN, "--env-kwargs", "action_format:saccade"], "action_format='dict', not in 'saccade'"),
+    "action format": ([*TRAIN, "--env-kwargs", "action_format:saccade"], "and random looks; not in 'saccade'"),
     "distortion of no kind": ([*TRAIN, "--training-kwargs", "distortion:{twirl: 3}"], "twirl"),
     "picture source": ([*TRAIN, "--env-kwargs", "source:cifar"], "unknown image source 'cifar'"),
     "unknown model": (["rl", "evaluate", "no-such-model"], "no model 'no-such-model'"),

@@ -64,9 +64,11 @@ def assert_same_training(found: Path, right: Path) -> None:
             assert (one_weights[name] - value).abs().max() < 1e-4, name
 
 
+@pytest.mark.parametrize("stop", ["false", "true"])
 @pytest.mark.parametrize("rule", ["hybrid", "pure"])
-def test_two_processes_do_what_one_does(tmp_path: Path, rule: str) -> None:
-    arguments = [*PLAIN, "--rule", rule, "--samples", "2", "--out"]
+def test_two_processes_do_what_one_does(tmp_path: Path, rule: str, stop: str) -> None:
+    chances = ["--rule", rule, "--env-kwargs", f"stop:{stop}", "--entropy-weight", "0.1", "--samples", "2"]
+    arguments = [*PLAIN, *chances, "--out"]
     one, two = tmp_path / "one", tmp_path / "two"
     assert Child([*arguments, str(one)], tmp_path / "one.log").run() == 0
     assert train_by_two([*arguments, str(two)], tmp_path / "two.log") == [0, 0], (tmp_path / "two.log").read_text()
