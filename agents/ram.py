@@ -24,6 +24,8 @@ from torch import Tensor, nn
 
 from agents.config import RAMConfig
 
+FIRST_STOP_SCORE = -2.0
+"""Log-odds of answering now, before anything is learned: most episodes must be long, or later glimpses would teach nothing."""
 LEAST_CONTRAST = 0.02
 """What is added to a patch's deviation, in shares of the range from black to white, so that an even patch stays even."""
 
@@ -83,6 +85,8 @@ class RAM(nn.Module):
         self.class_head = nn.Linear(config.hidden, classes)
         self.baseline_head = nn.Linear(config.hidden, 1)
         self.stop_head = nn.Linear(config.hidden, 1) if stops else None
+        if self.stop_head is not None:
+            nn.init.constant_(self.stop_head.bias, FIRST_STOP_SCORE)
 
     def forward(self, glimpse: Tensor, pose: Tensor, state: Tensor | None = None) -> Tensor:
         """See one glimpse.
