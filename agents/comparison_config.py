@@ -29,7 +29,7 @@ class Contender:
 
 CONTENDERS: dict[str, Contender] = {
     "ram-hybrid": Contender("ram", {"rule": "hybrid"}),
-    "ram-pure": Contender("ram", {"rule": "pure", "env_kwargs": {"action_format": "grid"}}),
+    "ram-pure": Contender("ram", {"rule": "pure", "credit": "return", "env_kwargs": {"action_format": "grid"}}),
     "random-glimpses": Contender("ram", {"rule": "hybrid", "looks": "random"}),
     **{name: Contender(name) for name in AGENTS if name != "ram"},
 }

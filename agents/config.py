@@ -14,6 +14,21 @@ BASELINES = ("none", "moving_average", "learned", "leave_one_out", "self_critica
 HYPERPARAMETERS = Path(__file__).parent / "hyperparameters" / "reinforce.yaml"
 
 
+DECIDED = ("split", "output", "device", "autoreset_mode")
+"""Settings of the environment that whoever trains in it decides on."""
+
+
+def check_environment(*settings: dict[str, Any]) -> None:
+    """Refuse settings of the environment that the agent decides on.
+
+    Raises:
+        ValueError: naming one of them.
+    """
+    for name in DECIDED:
+        if any(name in given for given in settings):
+            raise ValueError(f"{name} cannot be set for the environment: the agent decides on {', '.join(DECIDED)} itself")
+
+
 @dataclass(frozen=True)
 class RAMConfig:
     """The network's widths (Mnih et al. 2014: 128, 128, 256) and its location mean."""
@@ -102,6 +117,7 @@ class ReinforceConfig:
         Raises:
             ValueError: naming the setting that is wrong and what would be right.
         """
+        check_environment(self.env_kwargs, self.training_kwargs)
         for name in ("samples", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

@@ -61,15 +61,17 @@ def losses(
     every = episodes.acts or episodes.stops is not None or config.every_answer > 0
     deciding = slice(None) if every else slice(-1, None)
     logs = network.class_scores(states[deciding]).log_softmax(-1)  # (D, B, K), D being N or 1
-    # The same states, of whose gradient a share goes on into the core.
-    learned = network.baseline(torch.lerp(states.detach(), states, config.baseline_weight)) * playing  # (N, B)
+    detached = states.detach()
+    # The same states, but a share of the gradient goes on into the core.
+    watched = torch.lerp(detached, states, config.baseline_weight) if config.baseline_weight else detached
+    learned = network.baseline(watched) * playing  # (N, B)
     advantages = generalized_advantage(episodes.rewards, learned.detach(), config.discount, config.trace)  # (N, B)
     returns = advantages + learned.detach()
     if baseline is not None:
         advantages = returns - baseline
     advantages = advantages * playing
 
-    looking = states.detach() if config.rule == "hybrid" else states
+    looking = detached if config.rule == "hybrid" else states
     heads = network.location_mean(looking[:-1], episodes.glimpses, slice(len(states) - 1))  # (N-1, B, ·)
     looked = player.looking.log_probability(episodes.looks, heads, deviation)  # (N-1, B)
     parts = {

@@ -7,20 +7,11 @@ from typing import Annotated, Any, ClassVar
 
 import tyro
 
+from agents.config import check_environment
 from attention_core.config import TrainingConfig
 
 FORMATS = ("grid", "saccade", "box")
 """Action formats that Stable-Baselines3 can use: it takes no actions that are dictionaries."""
-
-
-DECIDED = ("split", "output", "device", "autoreset_mode")
-"""Settings of the environment that whoever trains in it decides on."""
-
-
-def _check_environment(*settings: dict[str, Any]) -> None:
-    for name in DECIDED:
-        if any(name in given for given in settings):
-            raise ValueError(f"{name} cannot be set for the environment: the agent decides on {', '.join(DECIDED)} itself")
 
 
 def _check_positive(config: Any, *names: str) -> None:
@@ -89,7 +80,7 @@ class SB3Config:
                 f"{self.agent} cannot act in action_format={action_format!r}, since Stable-Baselines3 takes no dictionaries: "
                 f"env_kwargs needs one of {', '.join(FORMATS)}"
             )
-        _check_environment(self.env_kwargs, self.training_kwargs)
+        check_environment(self.env_kwargs, self.training_kwargs)
         _check_positive(self, "num_envs", "n_steps", "hidden", "glimpse_width", "location_width", "log_every", "validate_every")
         if self.steps < self.rollout:
             raise ValueError(f"steps must be at least num_envs · n_steps = {self.rollout}, one rollout; got {self.steps}")
@@ -195,7 +186,7 @@ class ReferenceConfig:
         Raises:
             ValueError: naming the setting that is wrong and what would be right.
         """
-        _check_environment(self.env_kwargs, self.training_kwargs)
+        check_environment(self.env_kwargs, self.training_kwargs)
         _check_positive(self, "batch_size", "hidden")
 
 

@@ -40,7 +40,7 @@ SMALL = {"batch_size": 4, "network": {"glimpse_width": 8, "location_width": 8, "
 
 def small(**changes: Any) -> ComparisonConfig:
     """A comparison of one small agent with itself."""
-    agents = {name: Contender("ram", {**SMALL, "rule": name}) for name in ("hybrid", "pure")}
+    agents = {name: Contender("ram", {**SMALL, "rule": name, "credit": "return"}) for name in ("hybrid", "pure")}
     return ComparisonConfig(**{"agents": agents, "envs": {DIGITS: Arena()}, "seeds": 2, "steps": 100, "validations": 2, **changes})
 
 
