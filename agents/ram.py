@@ -13,7 +13,7 @@ it by tanh, and so does this by default. Its bias has a value of its own for eve
 whatever was seen. Such a path is learned from every picture at once, long before what was seen can tell where to look instead.
 
 Where the environment lets an agent zoom, turn its eye or stop (the three things that attention does beside moving), l has more
-numbers, and a stop head gives the odds of answering now: log p/(1 − p) = W h_t.
+numbers, and a stop head gives the odds of answering now: log p/(1 − p) = 3 tanh(W h_t / 3).
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from agents.config import RAMConfig
 
 FIRST_STOP_SCORE = -2.0
 """Log-odds of answering now, before anything is learned: most episodes must be long, or later glimpses would teach nothing."""
+MOST_STOP_SCORE = 3.0
+"""These log-odds are kept within ± this, so that both choices go on being tried: an agent that never stops cannot learn when to."""
 LEAST_CONTRAST = 0.02
 """What is added to a patch's deviation, in shares of the range from black to white, so that an even patch stays even."""
 
@@ -148,7 +150,7 @@ class RAM(nn.Module):
         return value[..., 0].float()
 
     def stop_score(self, state: Tensor) -> Tensor:
-        """Log-odds of answering now: states (..., ·) to (...), float32."""
+        """Log-odds of answering now, within ± `MOST_STOP_SCORE`: states (..., ·) to (...), float32."""
         assert self.stop_head is not None, "a network made for an environment without stop"
         score: Tensor = self.stop_head(state[..., : self.hidden])
-        return score[..., 0].float()
+        return MOST_STOP_SCORE * (score[..., 0].float() / MOST_STOP_SCORE).tanh()

@@ -163,7 +163,7 @@ def test_stop_score_is_that_of_the_formula_and_only_there_where_it_can_stop() ->
     assert network.stop_head is not None
     states = torch.rand(4, 5, 9)
     right = (states * network.stop_head.weight[0]).sum(-1) + network.stop_head.bias
-    torch.testing.assert_close(network.stop_score(states), right)
+    torch.testing.assert_close(network.stop_score(states), 3 * (right / 3).tanh())
     assert RAM((6, 4, 4), 3, 5, config).stop_head is None
 
 
