@@ -1,10 +1,11 @@
-"""Write the environments' manual: `python docs/make_pages.py` makes `docs/environments/` from docstrings and short scans.
+"""Write the environments' manual: `python docs/make_pages.py` makes `docs/environments/` from docstrings, scans and trained agents.
 
 The text needs no data files; it is written first. The pictures need the data sets that they show (see `attention data fetch`).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
 from enum import Enum
@@ -17,7 +18,10 @@ from gymnasium.envs.registration import load_env_creator
 from PIL import Image
 
 import attention_env
+from agents.train import load
+from agents.watch import write_scan
 from attention_core.files import write_atomically, write_text_atomically
+from attention_core.zoo import pick_device
 from attention_env.envs.glimpse import GlimpseEnv
 from attention_env.options import GlimpseOptions
 
@@ -41,6 +45,19 @@ SCANS: dict[str, list[tuple[float, float]]] = {
         place for place in [(0.45, -0.6), (0.45, -0.3), (0.55, 0.05), (0.6, 0.4), (0.65, 0.7)] for _ in range(4)
     ],  # the ball falls slowly
     "": [(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5), (0.0, 0.0)],
+}
+
+
+# The released agent that a page shows at work; two of them were never trained on what they are shown there.
+AGENTS = {
+    "MNIST-v0": "ram-mnist",
+    "TranslatedMNIST-v0": "ram-translated",
+    "RotatedMNIST-v0": "ram-translated",
+    "ScaledMNIST-v0": "ram-translated",
+    "ClutteredMNIST-v0": "ram-cluttered",
+    "ClutteredMNIST100-v0": "ram-cluttered100",
+    "Catch-v0": "ram-catch",
+    "CircleSquare-v0": "ram-circlesquare",
 }
 
 
@@ -85,6 +102,13 @@ def draw_picture(id_: str) -> Image.Image:
     return strip
 
 
+def draw_agent(id_: str, place: Path, episodes: int = 4, seed: int = 0) -> None:
+    """Write the GIF of the released agent in an environment."""
+    device = pick_device()
+    player, config, _ = load(AGENTS[task_of(id_)], device)
+    write_scan(player, dataclasses.replace(config, env=id_), place, "test", episodes, seed, device)
+
+
 def _index(ids: list[str]) -> str:
     lines = [
         "# Environments",
@@ -117,6 +141,7 @@ def _page(id_: str) -> str:
             "",
             f"![Six moments of a scan, row by row: boxes show where the retina looks, beside each what it sees]({task}.png)",
             "",
+            *_at_work(task),
             _docstring(_environment(id_)),
             "",
             "## Settings",
@@ -127,6 +152,18 @@ def _page(id_: str) -> str:
             "",
         ]
     )
+
+
+def _at_work(task: str) -> list[str]:
+    """Show the released agent of a task, if it has one."""
+    if task not in AGENTS:
+        return []
+    return [
+        f"[`{AGENTS[task]}`](../../zoo/{AGENTS[task]}/card.md) at work, on test pictures, with what it thinks at every step:",
+        "",
+        f"![The scan paths of a trained agent, and the probability of each class]({task}.gif)",
+        "",
+    ]
 
 
 def _environment(id_: str) -> type[GlimpseEnv]:
@@ -185,6 +222,8 @@ def main() -> None:
         write_text_atomically(FOLDER / name, text)
     for id_ in attention_env.environment_ids():
         write_atomically(FOLDER / f"{task_of(id_)}.png", partial(draw_picture(id_).save, format="PNG", optimize=True))
+        if task_of(id_) in AGENTS:
+            draw_agent(id_, FOLDER / f"{task_of(id_)}.gif")
 
 
 if __name__ == "__main__":

@@ -55,6 +55,7 @@ def test_a_committed_page_is_what_the_script_writes_today(name: str) -> None:
 def test_every_id_has_a_page_and_a_picture_and_nothing_else_lies_there() -> None:
     tasks = [id_.removeprefix("attention_env/") for id_ in attention_env.environment_ids()]
     expected = {"README.md", *(f"{task}.md" for task in tasks), *(f"{task}.png" for task in tasks)}
+    expected |= {f"{task}.gif" for task in SCRIPT["AGENTS"]}
     assert {path.name for path in FOLDER.iterdir()} == expected
 
 
