@@ -208,10 +208,10 @@ class _Training:
         return row
 
     def _validate(self) -> None:
-        """Score the learner on validation pictures and keep it if it is the best so far."""
+        """Score the learner on validation pictures and keep it if it is the best so far; of equals the latest."""
         error_rate = sb3.score(self.model, self.config.env, "validation", **self.config.env_kwargs).error_rate
         self.folder.log(self.model.num_timesteps, {CHOOSES: error_rate})
-        if error_rate < self.best:
+        if error_rate <= self.best:
             self.best = error_rate
             save_weights(released(self.model), self.folder.model)
 

@@ -233,10 +233,10 @@ class _Clock:
 
 
 def _validate(learner: Learner, weights: nn.Module, progress: _Progress, folder: RunFolder) -> None:
-    """Score the weights and keep them if they are the best so far."""
+    """Score the weights and keep them if they are the best so far; of equals the latest, which has learned from more."""
     scores = learner.validate(weights)
     folder.log(progress.update, scores)
-    if scores[CHOOSES] < progress.best:
+    if scores[CHOOSES] <= progress.best:
         progress.best = scores[CHOOSES]
         if folder.writes:
             save_weights(learner.released(weights), folder.model)
