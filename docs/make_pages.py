@@ -50,6 +50,7 @@ SCANS: dict[str, list[tuple[float, float]]] = {
 
 # The released agent that a page shows at work; two of them were never trained on what they are shown there.
 AGENTS = {
+    "Digits-v0": "ram-digits",
     "MNIST-v0": "ram-mnist",
     "TranslatedMNIST-v0": "ram-translated",
     "RotatedMNIST-v0": "ram-translated",
