@@ -36,14 +36,14 @@ from safetensors.torch import load_file
 from agents import registry
 from agents.comparison_config import ComparisonConfig, load_comparison
 from agents.config import ReinforceConfig
-from agents.environments import make_batch
 from agents.registry import AgentConfig
 from agents.rival_config import ReferenceConfig, SB3Config
 from agents.workers import prepare, run_all
 from attention_core.config import to_dict
 from attention_core.files import write_text_atomically
 from attention_core.run_folder import RunFolder
-from attention_core.training import CHOOSES
+from attention_core.training import ERROR_RATE
+from attention_env.batch import make_batch
 
 PLAN = "comparison.yaml"
 RESULT = "result.json"
@@ -252,7 +252,7 @@ def run_cell(cell: Cell, out: Path, runs: int) -> None:
         success=turn(figures["value"]),
         success_sampled=None if sampled is None else turn(sampled),
         examples=figures["examples"],
-        curve=[(row["update"] * cell.steps_per_count, 1 - row[CHOOSES]) for row in rows if CHOOSES in row],
+        curve=[(row["update"] * cell.steps_per_count, 1 - row[ERROR_RATE]) for row in rows if ERROR_RATE in row],
         parameters=count_parameters(folder.model),
         seconds=max(row.get("time/seconds", 0.0) for row in rows),
     )

@@ -10,10 +10,10 @@ from gymnasium.vector import AutoresetMode
 from torch import Tensor, nn
 
 from agents.config import ReinforceConfig
-from agents.environments import make_batch
 from agents.looking import Looking, make_looking, pose
 from agents.ram import RAM
 from attention_core.policy_gradient import gumbel_noise, logistic_noise, sample_categorical
+from attention_env.batch import make_batch
 from attention_env.envs.glimpse import GlimpseVectorEnv
 
 

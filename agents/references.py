@@ -12,23 +12,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-from accelerate import Accelerator
-from gymnasium.vector import AutoresetMode
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from agents.curves import draw_panels
-from agents.environments import make_batch
-from agents.evaluate import CHUNK, Score, figures
-from agents.reinforce import ShuffledIndex
+from agents.evaluate import Score, figures
 from agents.rival_config import CNNConfig, MLPConfig, ReferenceConfig
 from attention_core.config import from_dict, to_dict
+from attention_core.curves import draw_panels
 from attention_core.run_folder import RunFolder
-from attention_core.training import CHOOSES, fit, make_accelerator
+from attention_core.training import fit, make_accelerator
 from attention_core.zoo import ModelError, find_model, pick_device
+from attention_env.classification import ClassifierLearner, count_errors, make_environment, picture_shape
 from attention_env.envs.glimpse import GlimpseVectorEnv
 
 CONFIGS: dict[str, type[ReferenceConfig]] = {kind.agent: kind for kind in (MLPConfig, CNNConfig)}
@@ -96,9 +90,7 @@ class CNN(nn.Sequential):
 
 def new_network(config: ReferenceConfig, environment: GlimpseVectorEnv) -> nn.Module:
     """Make an untrained network for the pictures of an environment; its weights depend on `config.seed` alone."""
-    environment.reset()  # composed scenes are larger than the pictures that they are made of
-    _, channels, height, width = environment.images().shape
-    shape, classes = (channels, height, width), environment.pictures.classes
+    shape, classes = picture_shape(environment), environment.pictures.classes
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         if isinstance(config, CNNConfig):
@@ -106,117 +98,22 @@ def new_network(config: ReferenceConfig, environment: GlimpseVectorEnv) -> nn.Mo
         return MLP(shape, classes, config.hidden)
 
 
-# The pictures -----------------------------------------------------------------------------------------------------------
-
-
-def make_environment(
-    config: ReferenceConfig, device: torch.device, count: int, split: str, training: bool = False
-) -> GlimpseVectorEnv:
-    """Make the batched environment whose pictures are classified.
-
-    Args:
-        config: names the environment and its settings.
-        device: where everything is computed.
-        count: number of rows.
-        split: which pictures.
-        training: whether the settings for training alone (`training_kwargs`) hold as well.
-
-    Raises:
-        ValueError: if it is no glimpse environment, or its pictures have no classes.
-    """
-    settings = {**config.env_kwargs, **(config.training_kwargs if training else {}), "split": split}
-    environment = make_batch(
-        config.env, count, **settings, output="torch", device=str(device), autoreset_mode=AutoresetMode.DISABLED
-    )
-    if environment.acts:
-        raise ValueError(f"{config.agent} learns to name pictures, and those of {config.env} have no classes: use ram, ppo, …")
-    return environment
-
-
-def show(environment: GlimpseVectorEnv, index: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-    """Show chosen pictures, one in each of the environment's n rows.
-
-    Args:
-        environment: from `make_environment`.
-        index: (n,), which pictures.
-
-    Returns:
-        The pictures, (n, C, H, W) float32 in [0, 1], and their classes, (n,).
-    """
-    environment.reset(options={"index": index})
-    return environment.images(), environment.started()[1]
-
-
-@torch.no_grad()
-def score(network: nn.Module, config: ReferenceConfig, split: str, device: torch.device) -> Score:
-    """Score a network on a split: every picture exactly once, the likeliest class."""
-    environment = make_environment(config, device, 1, split)
-    count = len(environment.pictures)
-    wrong = torch.zeros((), dtype=torch.int64, device=device)
-    for first in range(0, count, CHUNK):
-        index = np.arange(first, min(first + CHUNK, count))
-        if environment.num_envs != len(index):
-            environment = make_environment(config, device, len(index), split)
-        pictures, labels = show(environment, index)
-        wrong += (network(pictures).argmax(-1) != labels).sum()
-    return Score(int(wrong), count, coverage=0.0)
-
-
 # Training and scoring ---------------------------------------------------------------------------------------------------
 
 
-class ReferenceLearner:
-    """A network and its pictures, as the training loop wants them.
+def score(network: nn.Module, config: ReferenceConfig, split: str, device: torch.device) -> Score:
+    """Score a network on a split: every picture exactly once, the likeliest class."""
+    return Score(*count_errors(network, config, split, device), coverage=0.0)
 
-    Of several processes each sees its own part of every batch.
-    """
 
-    def __init__(self, config: ReferenceConfig, accelerator: Accelerator) -> None:
-        """Make environment, network and the order of the pictures.
+class ReferenceLearner(ClassifierLearner):
+    """A reference and its pictures, as the training loop wants them."""
 
-        Raises:
-            ValueError: if the batch cannot be shared out evenly, or the pictures have no classes.
-        """
-        processes, number = accelerator.num_processes, accelerator.process_index
-        if config.batch_size % processes:
-            raise ValueError(f"batch_size={config.batch_size} cannot be shared out evenly among {processes} processes")
-        share = config.batch_size // processes
-        self.config = config
-        self.device = accelerator.device
-        self.mine = slice(number * share, (number + 1) * share)
-        self.examples_per_update = config.batch_size
-        self.environment = make_environment(config, self.device, share, "train", training=True)
-        self.module = new_network(config, self.environment).to(self.device)
-        self.order = ShuffledIndex(len(self.environment.pictures), config.seed)
-        self.environment.reset(seed=config.seed + 1 + 1000 * number)  # of distortion and composition
+    config: ReferenceConfig
 
-    def loss(self, module: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
-        """Classify the next batch of pictures."""
-        pictures, labels = show(self.environment, self.order.take(self.config.batch_size)[self.mine])
-        scores = module(pictures)
-        loss = F.cross_entropy(scores, labels)
-        return loss, {"losses/answer": loss, "charts/success": (scores.argmax(-1) == labels).float().mean()}
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """All parameters, together."""
-        return [{"params": list(self.module.parameters())}]
-
-    def released(self, module: nn.Module) -> nn.Module:
-        """The network itself."""
-        return module
-
-    def validate(self, module: nn.Module) -> dict[str, float]:
-        """Classify every validation picture once."""
-        return {CHOOSES: score(module, self.config, "validation", self.device).error_rate}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Take down the place in the data and the environment's random stream."""
-        return {"order": self.order.state_dict(), "environment": self.environment.random_state()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take them up again."""
-        self.order.load_state_dict(state["order"])
-        self.environment.set_random_state(state["environment"].cpu())
+    def new_network(self) -> nn.Module:
+        """Make the network that the settings describe."""
+        return new_network(self.config, self.environment)
 
 
 def train(config: ReferenceConfig, place: Path, max_seconds: float | None = None) -> RunFolder:

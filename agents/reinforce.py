@@ -19,13 +19,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from agents.config import ReinforceConfig, deviation_at
 from agents.evaluate import score
 from agents.player import Episodes, Noise, Player, make_environment, names_always, new_player
 from agents.ram import RAM
+from attention_core.order import ShuffledIndex
 from attention_core.policy_gradient import (
     MovingAverage,
     baseline_loss,
@@ -34,6 +34,7 @@ from attention_core.policy_gradient import (
     reinforce_loss,
     reward_to_go,
 )
+from attention_core.training import ERROR_RATE
 from attention_env.envs.glimpse import GlimpseVectorEnv
 
 
@@ -172,6 +173,8 @@ class ReinforceLearner:
     rows' part, so that they do together what one process would do alone.
     """
 
+    chooses = ERROR_RATE
+
     def __init__(self, config: ReinforceConfig, accelerator: Accelerator) -> None:
         """Make environment, network and random streams.
 
@@ -245,7 +248,7 @@ class ReinforceLearner:
     def validate(self, module: nn.Module) -> dict[str, float]:
         """Score every validation picture once, with mean locations."""
         assert isinstance(module, _Loss)
-        return {"validation/error_rate": score(module.player, self.config, "validation", self.device).error_rate}
+        return {ERROR_RATE: score(module.player, self.config, "validation", self.device).error_rate}
 
     def state_dict(self) -> dict[str, Any]:
         """Take down the random streams and the place in the data."""
@@ -262,36 +265,3 @@ class ReinforceLearner:
         self.order.load_state_dict(state["order"])
         self.chance.set_state(state["chance"].cpu())
         self.environment.set_random_state(state["environment"].cpu())
-
-
-class ShuffledIndex:
-    """Indices of pictures, epoch by epoch, each epoch in an order of its own; a batch may span two epochs."""
-
-    def __init__(self, count: int, seed: int) -> None:
-        self.count = count
-        self.seed = seed
-        self.taken = 0
-
-    def take(self, size: int) -> NDArray[np.int64]:
-        """Return the next `size` indices."""
-        parts: list[NDArray[np.int64]] = []
-        while size:
-            epoch, place = divmod(self.taken, self.count)
-            part = self._order(epoch)[place : place + size]
-            parts.append(part)
-            self.taken += len(part)
-            size -= len(part)
-        return np.concatenate(parts)
-
-    def _order(self, epoch: int) -> NDArray[np.int64]:
-        if getattr(self, "_epoch", None) != epoch:
-            self._epoch, self._permutation = epoch, np.random.default_rng([self.seed, epoch]).permutation(self.count)
-        return self._permutation
-
-    def state_dict(self) -> dict[str, int]:
-        """Take down how many indices have been given out."""
-        return {"taken": self.taken}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Take that up again."""
-        self.taken = state["taken"]

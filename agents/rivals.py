@@ -23,15 +23,15 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from torch import nn
 
 from agents import sb3
-from agents.curves import draw_panels
-from agents.environments import make_batch
 from agents.evaluate import figures
 from agents.rival_config import A2CConfig, PPOConfig, RecurrentPPOConfig, SB3Config, learning_rate_at
-from agents.watch import write_gif
 from attention_core.config import from_dict, to_dict
+from attention_core.curves import draw_panels
+from attention_core.pictures import write_gif
 from attention_core.run_folder import RunFolder
-from attention_core.training import CHOOSES, save_weights
+from attention_core.training import ERROR_RATE, save_weights
 from attention_core.zoo import WEIGHTS, ModelError, find_model
+from attention_env.batch import make_batch
 from attention_env.rendering import BACKGROUND
 
 CONFIGS: dict[str, type[SB3Config]] = {kind.agent: kind for kind in (PPOConfig, A2CConfig, RecurrentPPOConfig)}
@@ -210,7 +210,7 @@ class _Training:
     def _validate(self) -> None:
         """Score the learner on validation pictures and keep it if it is the best so far; of equals the latest."""
         error_rate = sb3.score(self.model, self.config.env, "validation", **self.config.env_kwargs).error_rate
-        self.folder.log(self.model.num_timesteps, {CHOOSES: error_rate})
+        self.folder.log(self.model.num_timesteps, {ERROR_RATE: error_rate})
         if error_rate <= self.best:
             self.best = error_rate
             save_weights(released(self.model), self.folder.model)

@@ -39,10 +39,10 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 from torch import Tensor, nn
 
-from agents.environments import make_batch
 from agents.evaluate import CHUNK, Score, count_cells, coverage
 from agents.looking import POSE
 from agents.rival_config import FORMATS
+from attention_env.batch import make_batch
 from attention_env.envs.glimpse import GlimpseVectorEnv
 from attention_env.wrappers import VectorGlimpseHistory
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 
 from agents.config import ReinforceConfig
-from agents.curves import draw_panels
 from agents.player import Player, make_environment, new_player
 from agents.reinforce import ReinforceLearner
 from attention_core.config import from_dict, to_dict
+from attention_core.curves import draw_panels
 from attention_core.run_folder import RunFolder
 from attention_core.training import fit, make_accelerator
 from attention_core.zoo import ModelError, find_model

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from agents.config import ReinforceConfig
 from agents.looking import pose
 from agents.player import Noise, Player, make_environment
-from attention_core.files import write_atomically
+from attention_core.pictures import write_gif
 from attention_env.rendering import BACKGROUND, GAP, SIDE
 
 TEXT = (230, 230, 235)
@@ -95,12 +95,3 @@ def _colour(probability: float) -> tuple[int, int, int]:
     """Colour of the true class's probability: red at 0, yellow at ½, green at 1."""
     red, green, blue, _ = mpl.colormaps["RdYlGn"](probability)
     return round(red * 255), round(green * 255), round(blue * 255)
-
-
-def write_gif(frames: list[list[Image.Image]], out: Path) -> None:
-    """Write episodes one after the other, each ending on a longer look."""
-    images = [frame for episode in frames for frame in episode]
-    durations = [1500 if place == len(episode) - 1 else 450 for episode in frames for place in range(len(episode))]
-    write_atomically(
-        out, lambda path: images[0].save(path, format="GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
-    )

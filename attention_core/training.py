@@ -35,6 +35,9 @@ class Learner(Protocol):
     examples_per_update: int
     """Examples that one update sees, over all processes, for the speed shown."""
 
+    chooses: str
+    """Which of the scores of `validate` chooses the weights to keep, lower being better: `ERROR_RATE` where something is named."""
+
     def loss(self, module: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
         """Take the next batch; return the loss to descend and scalars to log, all on the device."""
 
@@ -45,7 +48,7 @@ class Learner(Protocol):
         """The part of `module` whose weights are worth keeping when training is over."""
 
     def validate(self, module: nn.Module) -> dict[str, float]:
-        """Score the weights on validation examples; "validation/error_rate" is the one that chooses, lower being better."""
+        """Score the weights on validation examples."""
 
     def state_dict(self) -> dict[str, Any]:
         """Everything besides the weights that the next update depends on: random streams, place in the data."""
@@ -54,7 +57,7 @@ class Learner(Protocol):
         """Take up such a state."""
 
 
-CHOOSES = "validation/error_rate"
+ERROR_RATE = "validation/error_rate"
 
 
 def make_accelerator(config: TrainingConfig) -> Accelerator:
@@ -87,27 +90,49 @@ class _Progress:
         self.update = 0
         self.best = math.inf
         self.seconds = 0.0
-        self.sums: dict[str, Tensor] = {}
+        self.names: list[str] = []
+        self.sums = torch.zeros(0)
         self.count = 0
+        self._broken = torch.zeros(0)
 
     def state_dict(self) -> dict[str, Any]:
-        return {**vars(self), "sums": {name: value.cpu() for name, value in self.sums.items()}}
+        kept = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        return {**kept, "sums": self.sums.cpu()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
 
     def add(self, metrics: dict[str, Tensor]) -> None:
-        for name, value in metrics.items():
-            value = value.detach().float()
-            self.sums[name] = self.sums[name].to(value.device) + value if name in self.sums else value
+        """Take in an update's metrics, without waiting for the device."""
+        values = torch.stack([value.detach().float() for value in metrics.values()])
+        self.names = list(metrics)
+        self.sums = self.sums.to(values.device) + values if self.count else values
         self.count += 1
+        self.update += 1
+        if not len(self._broken):
+            self._broken = torch.full_like(values, math.inf)
+        # The first update at which each of them was no finite number.
+        self._broken = torch.where(values.isfinite(), self._broken, self._broken.clamp(max=self.update))
+
+    def check(self, accelerator: Accelerator) -> None:
+        """See that all metrics of all processes have been finite numbers.
+
+        Raises:
+            FloatingPointError: naming the update and the metrics where that ended.
+        """
+        broken = accelerator.gather(self._broken).reshape(-1, len(self.names)).amin(0).tolist() if self.count else []
+        if (first := min(broken, default=math.inf)) < math.inf:
+            terms = ", ".join(name for name, update in zip(self.names, broken, strict=True) if update == first)
+            raise FloatingPointError(
+                f"training broke down at update {first:.0f}: {terms} was no finite number. What was saved is from before; "
+                "try a lower learning rate"
+            )
 
     def take(self, accelerator: Accelerator) -> dict[str, float]:
         """Return the means since the last call, over all processes, and start anew."""
-        stacked = torch.stack(list(self.sums.values())) / self.count
-        means = accelerator.reduce(stacked, reduction="mean").tolist()
-        names, self.sums, self.count = list(self.sums), {}, 0
-        return dict(zip(names, means, strict=True))
+        means = accelerator.reduce(self.sums / self.count, reduction="mean").tolist()
+        self.count = 0
+        return dict(zip(self.names, means, strict=True))
 
 
 class Update:
@@ -179,25 +204,22 @@ def fit(
         task = bar.add_task("training", total=config.updates, completed=progress.update, shown="")
         while progress.update < config.updates:
             progress.add(step(progress.update))
-            progress.update += 1
             bar.advance(task)
             last = progress.update == config.updates
             if progress.update % config.log_every == 0 or last:
+                progress.check(accelerator)
                 row = progress.take(accelerator)
-                if not all(map(math.isfinite, row.values())):
-                    raise FloatingPointError(
-                        f"training broke down before update {progress.update}: {row}; try a lower learning rate"
-                    )
                 row |= {
                     "charts/learning_rate": learning_rate(config, progress.update - 1),
                     **clock.row(learner.examples_per_update),
                 }
                 folder.log(progress.update, row)
-                bar.update(task, shown=_shown(row, progress.best))
+                bar.update(task, shown=_shown(row, learner.chooses, progress.best))
             if progress.update % config.validate_every == 0 or last:
                 _validate(learner, step.averaged.module, progress, folder)
             stopping = max_seconds is not None and _agreed(accelerator, clock.elapsed() > max_seconds)
             if last or stopping or _agreed(accelerator, clock.since_saved() > config.checkpoint_seconds):
+                progress.check(accelerator)
                 clock.saved()
                 _save(accelerator, folder, progress, own)
             if stopping:
@@ -236,8 +258,8 @@ def _validate(learner: Learner, weights: nn.Module, progress: _Progress, folder:
     """Score the weights and keep them if they are the best so far; of equals the latest, which has learned from more."""
     scores = learner.validate(weights)
     folder.log(progress.update, scores)
-    if scores[CHOOSES] <= progress.best:
-        progress.best = scores[CHOOSES]
+    if scores[learner.chooses] <= progress.best:
+        progress.best = scores[learner.chooses]
         if folder.writes:
             save_weights(learner.released(weights), folder.model)
 
@@ -280,9 +302,9 @@ def _progress_bar(shown: bool) -> Progress:
     return Progress(*columns, TextColumn("{task.fields[shown]}"), disable=not shown, refresh_per_second=2)
 
 
-def _shown(row: dict[str, float], best: float) -> str:
+def _shown(row: dict[str, float], chooses: str, best: float) -> str:
     parts = [f"{row['time/examples_per_second']:,.0f}/s"]
     parts += [f"{name.split('/')[-1]} {value:.3f}" for name, value in row.items() if name.startswith("losses/")][:1]
     if best < math.inf:
-        parts.append(f"validation error {best:.2%}")
+        parts.append(f"best {chooses.replace('/', ' ').replace('_', ' ')} {best:.4g}")
     return "  ".join(parts)

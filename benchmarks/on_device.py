@@ -30,7 +30,7 @@ from side_by_side import Measure, interleave, print_head, print_machine, print_r
 from torch import Tensor
 
 import attention_env
-from agents.environments import make_batch
+from attention_env.batch import make_batch
 from attention_env.envs.glimpse import GlimpseVectorEnv
 
 COPIED = {"cuda": 2**30, "cpu": 2**27}

@@ -17,11 +17,12 @@ from small_agent import CPU
 from torch import nn
 
 from agents.evaluate import Score
-from agents.references import CNN, MLP, evaluate, load, make_environment, new_network, score, show, train
+from agents.references import CNN, MLP, evaluate, load, new_network, score, train
 from agents.rival_config import CNNConfig, MLPConfig, ReferenceConfig
 from attention_core.config import TrainingConfig
 from attention_core.run_folder import RunError
 from attention_core.zoo import ModelError
+from attention_env.classification import make_environment, show
 from attention_env.sources import load_pictures
 
 DIGITS = "attention_env/Digits-v0"
@@ -113,7 +114,7 @@ def test_scenes_are_seen_whole() -> None:
 
 
 def test_what_has_no_classes_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="mlp learns to name pictures, and those of attention_env/Catch-v0 have no classes"):
+    with pytest.raises(ValueError, match="the pictures of attention_env/Catch-v0 have no classes"):
         train(dataclasses.replace(MLP_CONFIG, env="attention_env/Catch-v0"), tmp_path)
     with pytest.raises(ValueError, match="CartPole-v1 is not a glimpse environment"):
         train(dataclasses.replace(MLP_CONFIG, env="CartPole-v1"), tmp_path)
@@ -165,7 +166,7 @@ def test_score_counts_every_picture_once(monkeypatch: pytest.MonkeyPatch) -> Non
     expected = Score(int((network(pictures).argmax(-1) != labels).sum()), 360, 0.0)
     assert 0 < expected.errors < 360
     for chunk in (7, 360, 1000):
-        monkeypatch.setattr("agents.references.CHUNK", chunk)
+        monkeypatch.setattr("attention_env.classification.CHUNK", chunk)
         assert score(network, MLP_CONFIG, "test", CPU) == expected
 
 

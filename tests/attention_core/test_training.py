@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from attention_core.config import TrainingConfig
 from attention_core.files import SaveError
 from attention_core.run_folder import RunFolder
-from attention_core.training import fit, learning_rate, make_accelerator
+from attention_core.training import ERROR_RATE, fit, learning_rate, make_accelerator
 
 QUICK = TrainingConfig(updates=10, warmup=2, learning_rate=0.01, log_every=4, validate_every=5, checkpoint_seconds=0.0)
 
@@ -30,6 +31,8 @@ class Line:
         breaks_at: the update whose loss is not a number, if any.
         errors: what its validations say, in turn; the true error if absent.
     """
+
+    chooses = ERROR_RATE
 
     def __init__(self, width: int = 3, breaks_at: int | None = None, errors: tuple[float, ...] = ()) -> None:
         torch.manual_seed(0)
@@ -161,9 +164,21 @@ def test_average_follows_faster_at_first(tmp_path: Path) -> None:
 
 
 def test_loss_that_is_not_a_number_ends_the_training_with_advice(tmp_path: Path) -> None:
-    with pytest.raises(FloatingPointError, match=r"broke down before update 8.*lower learning rate"):
+    with pytest.raises(
+        FloatingPointError, match=r"broke down at update 6: losses/square, charts/gradient_norm was .*lower learning rate"
+    ):
         train(Line(breaks_at=6), tmp_path)
     assert all(math.isfinite(value) for row in RunFolder(tmp_path).rows() for value in row.values())
+
+
+def test_weights_that_are_not_numbers_are_never_saved(tmp_path: Path) -> None:
+    config = replace(QUICK, log_every=10, checkpoint_seconds=0.0)
+    with pytest.raises(FloatingPointError, match="broke down at update 6"):
+        train(Line(breaks_at=6), tmp_path, config)
+    newest = RunFolder(tmp_path).newest_checkpoint()
+    assert newest is not None
+    assert newest[0] == 5
+    assert load_file(newest[1] / "model.safetensors")["weight"].isfinite().all()
 
 
 def test_stopped_and_continued_training_is_the_uninterrupted_one(tmp_path: Path) -> None:
