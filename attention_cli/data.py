@@ -40,5 +40,6 @@ def fetch(arguments: list[str], program: str) -> None:
     if unknown:
         raise ValueError(f"unknown data set {', '.join(unknown)}: choose from {', '.join(known)}")
     for file in data_files.DATA_FILES.values():
-        if not asked.data_sets or file.data_set in asked.data_sets:
+        brought = not file.urls and not data_files.local_path(file.path).is_file()
+        if not brought and (not asked.data_sets or file.data_set in asked.data_sets):
             print(f"{data_files.fetch(file.path)}  sha256 right")

@@ -17,6 +17,15 @@ COMMANDS: dict[tuple[str, str], tuple[str, str, str]] = {
     ("rl", "play"): ("rl", "play", "steer the retina yourself and name what you see"),
     ("rl", "compare"): ("compare", "compare", "train agents side by side at equal steps, and report"),
     ("rl", "variance"): ("compare", "variance", "measure the gradient's noise under each baseline"),
+    ("vae", "train"): ("generative", "train_vae", "train a variational auto-encoder"),
+    ("vae", "evaluate"): ("generative", "evaluate", "measure the bound of log p(x)"),
+    ("vae", "sample"): ("generative", "sample", "make pictures"),
+    ("vae", "reconstruct"): ("generative", "reconstruct", "draw pictures beside what the model makes of them"),
+    ("draw", "train"): ("generative", "train_draw", "train DRAW, or its eye as a recogniser"),
+    ("draw", "evaluate"): ("generative", "evaluate", "measure the bound of log p(x), or a recogniser's error"),
+    ("draw", "sample"): ("generative", "sample", "make pictures, and show how they are drawn"),
+    ("draw", "reconstruct"): ("generative", "reconstruct", "show how pictures are looked at and drawn again"),
+    ("draw", "classify"): ("generative", "classify", "show where DRAW's eye looks to name pictures"),
     ("data", "list"): ("data", "show", "list the data files, their terms, and which are here"),
     ("data", "fetch"): ("data", "fetch", "download data sets"),
     ("zoo", "list"): ("zoo", "show", "list the released models"),
@@ -75,5 +84,5 @@ def _explain(words: list[str]) -> int:
     print("usage: attention <area> <verb> [--help] …\n", file=stream)
     for (its_area, verb), (_, _, what) in COMMANDS.items():
         if area in (None, its_area):
-            print(f"  attention {its_area} {verb:<9} {what}", file=stream)
+            print(f"  attention {its_area} {verb:<11} {what}", file=stream)
     return 0 if asked else 2

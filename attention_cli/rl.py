@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import tyro
-import yaml
 
 from agents import registry
 from agents.config import ReinforceConfig
+from attention_cli.arguments import figures_folder, pairs, peek, print_figures, use_threads
 
 DEFAULT_AGENT = "ram"
 DEFAULT_ENV = "attention_env/Digits-v0"
@@ -41,17 +40,17 @@ class TrainArguments(Generic[Config]):
 
 def train(arguments: list[str], program: str) -> None:
     """`attention rl train`."""
-    name = _peek(arguments, "--agent", DEFAULT_AGENT)
-    published: Any = registry.published(name, _peek(arguments, "--env", DEFAULT_ENV))
+    name = peek(arguments, "--agent", DEFAULT_AGENT)
+    published: Any = registry.published(name, peek(arguments, "--env", DEFAULT_ENV))
     generic: Any = TrainArguments
     default = TrainArguments(published, name)
     asked = tyro.cli(generic[registry.find(name).config], args=arguments, prog=program, default=default)
     config = dataclasses.replace(
         asked.config,
-        env_kwargs={**asked.config.env_kwargs, **_pairs(asked.env_kwargs)},
-        training_kwargs={**asked.config.training_kwargs, **_pairs(asked.training_kwargs)},
+        env_kwargs={**asked.config.env_kwargs, **pairs(asked.env_kwargs)},
+        training_kwargs={**asked.config.training_kwargs, **pairs(asked.training_kwargs)},
     )
-    _use_threads(asked.threads)
+    use_threads(asked.threads)
     variant = config.rule if isinstance(config, ReinforceConfig) else name
     place = asked.out or Path("runs") / f"{config.env.split('/')[-1]}-{variant}-{config.seed}"
     folder = registry.train(config, place, asked.max_seconds)
@@ -79,13 +78,8 @@ class EvaluateArguments:
 def evaluate(arguments: list[str], program: str) -> None:
     """`attention rl evaluate`."""
     asked = tyro.cli(EvaluateArguments, args=arguments, prog=program)
-    figures = registry.report(asked.model, asked.split, asked.runs, _pairs(asked.env_kwargs))
-    if asked.json:
-        print(json.dumps(figures))
-        return
-    width = max(map(len, figures))
-    for key, value in figures.items():
-        print(f"{key:<{width}}  {value}")
+    figures = registry.report(asked.model, asked.split, asked.runs, pairs(asked.env_kwargs))
+    print_figures(figures, asked.json)
 
 
 @dataclass(frozen=True)
@@ -107,8 +101,7 @@ class WatchArguments:
 def watch(arguments: list[str], program: str) -> None:
     """`attention rl watch`."""
     asked = tyro.cli(WatchArguments, args=arguments, prog=program)
-    folder = Path(asked.model)
-    out = asked.out or (folder / "figures" / "scan.gif" if (folder / "metrics.jsonl").exists() else Path("scan.gif"))
+    out = asked.out or figures_folder(asked.model, None) / "scan.gif"
     registry.watch(asked.model, out, asked.split, asked.episodes, asked.seed)
     print(f"scan path   {out}")
 
@@ -135,45 +128,8 @@ def play(arguments: list[str], program: str) -> None:
     from attention_env import play as playing
 
     try:
-        environment = gym.make(asked.env, **{"split": asked.split, **_pairs(asked.env_kwargs)})
+        environment = gym.make(asked.env, **{"split": asked.split, **pairs(asked.env_kwargs)})
     except TypeError as error:
         raise ValueError(f"{asked.env} is not a glimpse environment, or not with these settings: {error}") from error
     game = playing.play(environment, asked.seed)
     print(f"score       {game.right} of {game.played}")
-
-
-def _peek(arguments: list[str], name: str, default: str) -> str:
-    """Find an option before all options are read: the environment decides on the defaults of the others."""
-    for place, word in enumerate(arguments):
-        if word == name and place + 1 < len(arguments):
-            return arguments[place + 1]
-        if word.startswith(f"{name}="):
-            return word.split("=", 1)[1]
-    return default
-
-
-def _pairs(words: tuple[str, ...]) -> dict[str, Any]:
-    """Read key:value words, the values as YAML.
-
-    Raises:
-        ValueError: if a word has no colon.
-    """
-    pairs = {}
-    for word in words:
-        key, colon, value = word.partition(":")
-        if not colon:
-            raise ValueError(f"{word!r} is not key:value, such as glimpse_size:12")
-        try:
-            pairs[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ValueError(f"the value of {word!r} is not YAML: {error}") from error
-    return pairs
-
-
-def _use_threads(threads: int | None) -> None:
-    if threads is not None:
-        if threads < 1:
-            raise ValueError(f"threads must be at least 1, got {threads}")
-        import torch
-
-        torch.set_num_threads(threads)

@@ -25,7 +25,7 @@ class DataFile:
 
     Attributes:
         path: its path below the data folder, "data_set/file".
-        urls: where it can be downloaded, tried in order.
+        urls: where it can be downloaded, tried in order; none for a file that is only ever brought.
         sha256: hexadecimal hash of the file as stored.
         size: its length in bytes.
         licence: what is known of its terms.
@@ -74,6 +74,24 @@ DATA_FILES: dict[str, DataFile] = {
                 "t10k-images-idx3-ubyte.gz": (4422102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
                 "t10k-labels-idx1-ubyte.gz": (5148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
             },
+        ),
+        # Salakhutdinov and Murray 2008, as H. Larochelle gave it out; what is known of it is of MNIST.
+        *_mnist_like(
+            "binarized_mnist",
+            ("http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/",),
+            "no licence stated; made of MNIST by R. Salakhutdinov, I. Murray and H. Larochelle",
+            {
+                "binarized_mnist_train.amat": (78400000, "ad693b29f94c14277b095f5238ddefbbdaaae0939789dd2f4f0205278cee3e4d"),
+                "binarized_mnist_valid.amat": (15680000, "1de3d397c40fe8eeb33dafd4099a1f665ec01e96d9be234aaeeac8a34930e2e2"),
+                "binarized_mnist_test.amat": (15680000, "e6687bfea3f820c174f33b7865140b2a2dd2930ef786f35d45795fc193b5ab2c"),
+            },
+        ),
+        DataFile(
+            "binarized_mnist/binarized_mnist_packed.npz",
+            (),
+            "50de2c8299a5a297789293ab2c30f6fc3cb8c359a15e5e88d5501aa18ebb8fa5",
+            2295919,
+            "the same three files packed, eight pixels to a byte, for folders that hold them so",
         ),
     ]
 }

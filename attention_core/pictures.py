@@ -9,10 +9,17 @@ from PIL import Image
 from attention_core.files import write_atomically
 
 
-def write_gif(frames: list[list[Image.Image]], out: Path) -> None:
-    """Write episodes one after the other, each ending on a longer look."""
-    images = [frame for episode in frames for frame in episode]
-    durations = [1500 if place == len(episode) - 1 else 450 for episode in frames for place in range(len(episode))]
+def write_gif(frames: list[list[Image.Image]], out: Path, milliseconds: int = 450, last: int = 1500) -> None:
+    """Write sequences one after the other, each ending on a longer look.
+
+    Args:
+        frames: the sequences.
+        out: the GIF's place.
+        milliseconds: how long a frame is shown.
+        last: how long the last one of each sequence is.
+    """
+    images = [frame for sequence in frames for frame in sequence]
+    durations = [last if place == len(sequence) - 1 else milliseconds for sequence in frames for place in range(len(sequence))]
     write_atomically(
         out, lambda path: images[0].save(path, format="GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
     )

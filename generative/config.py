@@ -1,0 +1,180 @@
+"""Settings of the models of pictures and of DRAW's eye, free of torch, and the published ones by data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import tyro
+
+from attention_core.config import TrainingConfig, from_dict, load_yaml
+
+HYPERPARAMETERS = Path(__file__).parent / "hyperparameters"
+OUTPUTS = ("bernoulli", "gaussian", "logistic")
+
+
+@dataclass(frozen=True)
+class LatentConfig:
+    """What every training of a model of pictures depends on; each model has a class of its own below."""
+
+    kind: ClassVar[str]
+    """The model's name."""
+
+    data: str = "digits"
+    """Which pictures: digits (no download), mnist, fashion_mnist, binarized_mnist."""
+    output: Literal["bernoulli", "gaussian", "logistic"] = "bernoulli"
+    """Distribution over pictures: "bernoulli" of black and white pixels, grey ones being binarised by chance every time they are
+    seen; "gaussian" or "logistic" (256 levels) of grey or coloured ones."""
+    conditional: bool = False
+    """Whether pictures are made by class, which encoder and decoder are then told."""
+    batch_size: int = 100
+    """Pictures per update, over all processes."""
+    divergence_warmup: int = 0
+    """Updates over which the weight of the KL divergence rises from 0 to 1, so that the latent variables are taken into use
+    before they are made to pay; 0 for a weight of 1 throughout, as in the papers."""
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    """The training loop."""
+    seed: int = 0
+    """Seed of weights, pictures and latent variables."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            ValueError: naming the setting that is wrong and what would be right.
+        """
+        check_at_least(self, 1, "batch_size")
+        check_at_least(self, 0, "divergence_warmup")
+        if self.output not in OUTPUTS:
+            raise ValueError(f"output={self.output!r} is unknown: choose one of {', '.join(OUTPUTS)}")
+
+
+@dataclass(frozen=True)
+class VAEConfig(LatentConfig):
+    """Settings of the variational auto-encoder; by default the paper's, with more latent variables."""
+
+    kind: ClassVar[str] = "vae"
+
+    latents: int = 50
+    """Z, latent variables."""
+    hidden: int = 500
+    """Units of every hidden layer."""
+    layers: int = 1
+    """Hidden layers of the encoder, and of the decoder."""
+    layer: Literal["tanh", "gated"] = "tanh"
+    """What they are made of: tanh units, as in the paper, or gated ones."""
+    dropout: float = 0.0
+    """Share of the hidden units that is left out at random in training."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            ValueError: naming the setting that is wrong and what would be right.
+        """
+        super().__post_init__()
+        check_at_least(self, 1, "latents", "hidden", "layers")
+        if self.layer not in ("tanh", "gated"):
+            raise ValueError(f"layer={self.layer!r} is unknown: choose tanh or gated")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be within 0 … 1, 1 excepted; got {self.dropout}")
+
+
+@dataclass(frozen=True)
+class DRAWConfig(LatentConfig):
+    """Settings of DRAW; by default those of the paper's table 3 for MNIST."""
+
+    kind: ClassVar[str] = "draw"
+
+    steps: int = 64
+    """T, how often it looks, draws latent variables and writes."""
+    hidden: int = 256
+    """Units of the encoder's LSTM, and of the decoder's."""
+    latents: int = 100
+    """Z, latent variables of each step."""
+    attention: bool = True
+    """Whether it reads and writes through windows; else it sees and changes the whole picture at every step."""
+    read_size: int = 2
+    """N, filters along each side of the window that is read through."""
+    write_size: int = 5
+    """N, filters along each side of the window that is written through."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            ValueError: naming the setting that is wrong and what would be right.
+        """
+        super().__post_init__()
+        check_at_least(self, 1, "steps", "hidden", "latents")
+        check_at_least(self, 2, "read_size", "write_size")
+
+
+@dataclass(frozen=True)
+class ReaderConfig:
+    """Settings of DRAW's eye as a recogniser."""
+
+    kind: ClassVar[str] = "drawreader"
+
+    env: str = "attention_env/ClutteredMNIST100-v0"
+    """Id of the environment whose pictures are named."""
+    env_kwargs: Annotated[dict[str, Any], tyro.conf.Suppress] = field(default_factory=dict)
+    """Settings of the environment in training and evaluation; those of the retina count for nothing."""
+    training_kwargs: Annotated[dict[str, Any], tyro.conf.Suppress] = field(default_factory=dict)
+    """Settings of the environment in training only, such as distortion."""
+    glimpses: int = 8
+    """T, how often it looks."""
+    size: int = 12
+    """N, filters along each side of the window."""
+    glimpse_width: int = 256
+    """Units of the layer that sees what the window shows, and where that lies."""
+    hidden: int = 256
+    """Units of the LSTM."""
+    every_answer: float = 0.0
+    """Weight of the cross-entropy of an answer after every glimpse, beside that of the last one."""
+    batch_size: int = 128
+    """Pictures per update, over all processes."""
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    """The training loop."""
+    seed: int = 0
+    """Seed of weights and pictures."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            ValueError: naming the setting that is wrong and what would be right.
+        """
+        check_at_least(self, 1, "glimpses", "glimpse_width", "hidden", "batch_size")
+        check_at_least(self, 2, "size")
+
+
+GenerativeConfig = VAEConfig | DRAWConfig | ReaderConfig
+CONFIGS: dict[str, type[VAEConfig] | type[DRAWConfig] | type[ReaderConfig]] = {
+    config.kind: config for config in (VAEConfig, DRAWConfig, ReaderConfig)
+}
+
+
+def check_at_least(config: Any, least: int, *names: str) -> None:
+    """See that settings are large enough.
+
+    Raises:
+        ValueError: naming one that is not.
+    """
+    for name in names:
+        if getattr(config, name) < least:
+            raise ValueError(f"{name} must be at least {least}, got {getattr(config, name)}")
+
+
+def published_config(kind: str, about: str) -> GenerativeConfig:
+    """Look up the published settings of a model.
+
+    Args:
+        kind: "vae", "draw" or "drawreader".
+        about: the data set, or the environment whose pictures a reader names; one that has none takes the defaults.
+    """
+    table = load_yaml(HYPERPARAMETERS / f"{kind}.yaml")
+    key = "env" if kind == ReaderConfig.kind else "data"
+    config: GenerativeConfig = from_dict(CONFIGS[kind], {key: about, **table.get(about, {})})
+    return config

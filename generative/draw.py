@@ -1,0 +1,169 @@
+"""DRAW: a recurrent network that looks at a picture again and again, and draws it step by step.
+
+Gregor, Danihelka, Graves, Rezende, Wierstra 2015 (arXiv 1502.04623), sections 2 and 3.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from generative.config import DRAWConfig
+from generative.filterbank import NUMBERS, Window, check_window, make_window, read, write
+from generative.latent import Inference, LatentModel
+
+
+class LSTMCell(nn.Module):
+    """A long short-term memory cell whose four gates see input and state in one matrix product.
+
+    Args:
+        inputs: numbers that come in.
+        units: of state and cell.
+    """
+
+    def __init__(self, inputs: int, units: int) -> None:
+        super().__init__()
+        self.gates = nn.Linear(inputs + units, 4 * units)
+
+    def forward(self, inputs: tuple[Tensor, ...], state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Take one step.
+
+        Args:
+            inputs: (B, ·) each; together as many numbers as come in.
+            state: h and c, (B, units) each.
+
+        Returns:
+            The new ones.
+        """
+        hidden, cell = state
+        enter, forget, leave, new = self.gates(torch.cat((*inputs, hidden), 1)).float().chunk(4, 1)
+        cell = forget.sigmoid() * cell + enter.sigmoid() * new.tanh()
+        return leave.sigmoid() * cell.tanh(), cell
+
+
+class Heads(NamedTuple):
+    """What is read off the decoder's state h^dec.
+
+    Attributes:
+        read: (B, 5), numbers of the next window to read through; (B, 0) without attention.
+        write: (B, 5), numbers of the window to write through; likewise.
+        patch: (B, C, M, M), what to write; without attention (B, C, H, W).
+    """
+
+    read: Tensor
+    write: Tensor
+    patch: Tensor
+
+
+class Look(NamedTuple):
+    """What a step did, for those who watch.
+
+    Attributes:
+        canvas: (B, C, H, W), c_t.
+        read: the window that was read through; None without attention, and where nothing is read.
+        write: the window that was written through; None without attention.
+    """
+
+    canvas: Tensor
+    read: Window | None
+    write: Window | None
+
+
+class DRAW(LatentModel):
+    """The whole network; h_0 of both recurrent networks, their cells and the canvas c_0 are learned.
+
+    Args:
+        shape: of a picture, (C, H, W).
+        config: its settings.
+        classes: number of classes that pictures are made by; 0 for none.
+
+    Raises:
+        ValueError: if a window does not fit the pictures.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], config: DRAWConfig, classes: int = 0) -> None:
+        super().__init__(shape, config.steps, config.latents, config.output, classes)
+        channels, self.height, self.width = shape
+        self.attention = config.attention
+        self.read_size, self.write_size = config.read_size, config.write_size
+        seen, written = 2 * self.pixels, self.pixels
+        if self.attention:
+            for size in (self.read_size, self.write_size):
+                check_window(size, self.height, self.width)
+            seen, written = 2 * channels * self.read_size**2, channels * self.write_size**2
+        windows = [NUMBERS, NUMBERS] if self.attention else [0, 0]
+        self.head_sizes = [*windows, written]
+        units = config.hidden
+        self.encoder = LSTMCell(seen + units + classes, units)
+        self.posterior = nn.Linear(units, 2 * config.latents)  # μ_t and log σ_t (equations 1 and 2)
+        self.decoder = LSTMCell(config.latents + classes, units)
+        self.heads = nn.Linear(units, sum(self.head_sizes))
+        self.first_states = nn.Parameter(torch.zeros(4, units))
+        self.first_canvas = nn.Parameter(torch.zeros(shape))
+
+    def forward(self, pictures: Tensor, noise: Tensor, labels: Tensor | None = None) -> Inference:
+        """Look at pictures and draw them; see `LatentModel`."""
+        return self.watch(pictures, noise, labels)[0]
+
+    def watch(
+        self, pictures: Tensor, noise: Tensor, labels: Tensor | None = None, looks: list[Look] | None = None
+    ) -> tuple[Inference, list[Look]]:
+        """Look at pictures and draw them, as `forward` does, and keep what each step did in `looks`, if a list is given."""
+        classes = self.one_hot(labels, len(pictures), pictures.device)
+        encoder, decoder, canvas = self._begin(len(pictures))
+        heads = self._heads(decoder[0])
+        means, log_deviations = [], []
+        for chance in noise:
+            missing = pictures - self.output.mean(canvas)  # x̂_t (equation 3)
+            glimpse = self._read(torch.cat((pictures, missing), 1), heads)  # r_t (4)
+            encoder = self.encoder((glimpse, decoder[0], classes), encoder)  # (5)
+            mean, log_deviation = self.posterior(encoder[0]).float().chunk(2, 1)
+            latents = mean + log_deviation.exp() * chance  # (6)
+            looked = heads
+            decoder = self.decoder((latents, classes), decoder)  # (7)
+            heads = self._heads(decoder[0])
+            canvas = canvas + self._write(heads)  # (8)
+            means.append(mean)
+            log_deviations.append(log_deviation)
+            if looks is not None:
+                looks.append(Look(canvas, self._window(looked.read, self.read_size), self._window(heads.write, self.write_size)))
+        return Inference(canvas, torch.stack(means), torch.stack(log_deviations), noise), looks or []
+
+    def generate(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Draw pictures; see `LatentModel`."""
+        return torch.stack([look.canvas for look in self.imagine(latents, labels)])
+
+    def imagine(self, latents: Tensor, labels: Tensor | None = None) -> list[Look]:
+        """Draw pictures of latent variables, (T, B, Z), the decoder alone at work; give what each step did (section 2.3)."""
+        classes = self.one_hot(labels, latents.shape[1], latents.device)
+        _, decoder, canvas = self._begin(latents.shape[1])
+        looks = []
+        for drawn in latents:
+            decoder = self.decoder((drawn, classes), decoder)
+            heads = self._heads(decoder[0])
+            canvas = canvas + self._write(heads)
+            looks.append(Look(canvas, None, self._window(heads.write, self.write_size)))
+        return looks
+
+    def _begin(self, count: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], Tensor]:
+        """Start with the learned states, the same for every picture."""
+        states = [state.expand(count, -1) for state in self.first_states]
+        return (states[0], states[1]), (states[2], states[3]), self.first_canvas.expand(count, *self.shape)
+
+    def _heads(self, hidden: Tensor) -> Heads:
+        read_numbers, write_numbers, patch = self.heads(hidden).float().split(self.head_sizes, 1)
+        side = (self.write_size, self.write_size) if self.attention else (self.height, self.width)
+        return Heads(read_numbers, write_numbers, patch.view(-1, self.shape[0], *side))
+
+    def _window(self, numbers: Tensor, size: int) -> Window | None:
+        return make_window(numbers, size, self.height, self.width) if self.attention else None
+
+    def _read(self, pictures: Tensor, heads: Heads) -> Tensor:
+        window = self._window(heads.read, self.read_size)
+        return (pictures if window is None else read(pictures, window, self.read_size)).flatten(1)
+
+    def _write(self, heads: Heads) -> Tensor:
+        window = self._window(heads.write, self.write_size)
+        return heads.patch if window is None else write(heads.patch, window, self.height, self.width)

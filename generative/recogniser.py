@@ -1,0 +1,80 @@
+"""DRAW's eye as a recogniser: its read window in place of RAM's hard glimpse, so that plain gradients teach it where to look.
+
+Gregor et al. 2015 (arXiv 1502.04623), section 4.1: a recurrent network that reads a picture a few times through an N × N window,
+placed by its state after the glimpse before, and names it at the end. The pictures are those of the environments.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from generative.config import ReaderConfig
+from generative.draw import LSTMCell
+from generative.filterbank import NUMBERS, Window, check_window, make_window, read
+
+
+class Reader(nn.Module):
+    """An LSTM that reads through a window.
+
+    Args:
+        shape: of a picture, (C, H, W).
+        classes: K.
+        config: its settings.
+
+    Raises:
+        ValueError: if the window does not fit the pictures.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], classes: int, config: ReaderConfig) -> None:
+        super().__init__()
+        channels, self.height, self.width = shape
+        self.shape = shape
+        check_window(config.size, self.height, self.width)
+        self.size, self.glimpses = config.size, config.glimpses
+        self.glimpse = nn.Linear(channels * config.size**2 + NUMBERS, config.glimpse_width)
+        self.core = LSTMCell(config.glimpse_width, config.hidden)
+        self.window = nn.Linear(config.hidden, NUMBERS)
+        self.scores = nn.Linear(config.hidden, classes)
+        self.first_states = nn.Parameter(torch.zeros(2, config.hidden))
+        with torch.no_grad():
+            # At first filters lie over the whole picture and as wide as they lie apart, so that nothing falls between them.
+            self.window.weight.mul_(0.1)
+            self.window.bias.zero_()
+            self.window.bias[2] = 2 * math.log((max(self.height, self.width) - 1) / (config.size - 1) / 2)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Name pictures, (B, C, H, W) in [0, 1]: scores of the classes after every glimpse, (T, B, K)."""
+        return self.watch(pictures)[0]
+
+    def watch(self, pictures: Tensor) -> tuple[Tensor, list[Window]]:
+        """Name pictures as `forward` does, and tell through which windows they were seen, one for every glimpse."""
+        if tuple(pictures.shape[1:]) != self.shape:
+            raise ValueError(f"this model names pictures of shape {self.shape}, got {tuple(pictures.shape[1:])}")
+        hidden, cell = (state.expand(len(pictures), -1) for state in self.first_states)
+        scores, windows = [], []
+        for _ in range(self.glimpses):
+            numbers = self.window(hidden)
+            window = make_window(numbers, self.size, self.height, self.width)
+            seen = read(pictures, window, self.size).flatten(1)
+            glimpse = F.relu(self.glimpse(torch.cat((seen, numbers.float()), 1)))
+            hidden, cell = self.core((glimpse,), (hidden, cell))
+            scores.append(self.scores(hidden).float())
+            windows.append(window)
+        return torch.stack(scores), windows
+
+
+def answer_loss(scores: Tensor, labels: Tensor, every_answer: float) -> Tensor:
+    """Give the cross-entropy of the last of T answers, plus that of each earlier one times `every_answer`.
+
+    Args:
+        scores: (T, B, K).
+        labels: (B,).
+        every_answer: weight of the earlier ones.
+    """
+    steps, count, _ = scores.shape
+    errors = F.cross_entropy(scores.flatten(0, 1), labels.repeat(steps), reduction="none").view(steps, count).mean(1)
+    return errors[-1] + every_answer * errors[:-1].sum()

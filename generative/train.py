@@ -1,0 +1,200 @@
+"""Training and loading models of pictures and DRAW's eye."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from attention_core.config import from_dict, to_dict
+from attention_core.curves import draw_panels
+from attention_core.order import ShuffledIndex
+from attention_core.run_folder import RunFolder
+from attention_core.training import fit, make_accelerator
+from attention_core.zoo import ModelError, find_model
+from attention_env.classification import ClassifierLearner, make_environment, picture_shape
+from attention_env.envs.glimpse import GlimpseVectorEnv
+from generative.config import CONFIGS, DRAWConfig, GenerativeConfig, LatentConfig, ReaderConfig, VAEConfig
+from generative.draw import DRAW
+from generative.latent import LatentModel
+from generative.likelihood import draw_noise, measure
+from generative.pictures import Pictures
+from generative.recogniser import Reader, answer_loss
+from generative.vae import VAE
+
+NATS = "validation/elbo_nats"
+LATENT_PANELS = {
+    "bound in nats, training": ["losses/elbo_nats"],
+    "bound in nats, validation": [NATS],
+    "parts of the bound, training": ["losses/reconstruction", "losses/divergence"],
+    "gradient's norm": ["charts/gradient_norm"],
+}
+READER_PANELS = {
+    "success in training": ["charts/success"],
+    "error on validation pictures": ["validation/error_rate"],
+    "loss": ["losses/answer"],
+    "gradient's norm": ["charts/gradient_norm"],
+}
+
+
+def new_model(config: LatentConfig, pictures: Pictures) -> LatentModel:
+    """Make an untrained model of pictures; its weights depend on `config.seed` alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        if isinstance(config, VAEConfig):
+            return VAE(pictures.shape, config, pictures.classes)
+        assert isinstance(config, DRAWConfig)
+        return DRAW(pictures.shape, config, pictures.classes)
+
+
+def load_pictures(config: LatentConfig, split: str, device: torch.device) -> Pictures:
+    """Load the pictures that a model is of."""
+    return Pictures(config.data, split, device, config.output == "bernoulli", config.conditional)
+
+
+class LatentLearner:
+    """A model of pictures and its pictures, as the training loop wants them.
+
+    Of several processes each sees its own part of every batch. All of them draw the chance of the whole batch and keep their part,
+    so that they do together what one process would do alone.
+    """
+
+    chooses = NATS
+
+    def __init__(self, config: LatentConfig, accelerator: Accelerator) -> None:
+        """Load pictures, make the model and its random stream.
+
+        Raises:
+            ValueError: if the batch cannot be shared out evenly, or a window does not fit the pictures.
+        """
+        processes = accelerator.num_processes
+        if config.batch_size % processes:
+            raise ValueError(f"batch_size={config.batch_size} cannot be shared out evenly among {processes} processes")
+        share = config.batch_size // processes
+        self.mine = slice(accelerator.process_index * share, (accelerator.process_index + 1) * share)
+        self.config = config
+        self.device = accelerator.device
+        self.examples_per_update = config.batch_size
+        self.pictures = load_pictures(config, "train", self.device)
+        self.model = new_model(config, self.pictures)
+        self.module: nn.Module = self.model.to(self.device)
+        self.order = ShuffledIndex(len(self.pictures), config.seed)
+        self.chance = torch.Generator(self.device).manual_seed(config.seed + 1)
+        self.updates = 0
+
+    def loss(self, module: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
+        """Show the next batch of pictures; the loss is the bound with its sign turned, in nats."""
+        size = self.config.batch_size
+        index = torch.from_numpy(self.order.take(size)[self.mine]).to(self.device)
+        chance = self.pictures.chance(size, self.chance)
+        noise = draw_noise(self.model, size, self.chance)[:, self.mine]
+        batch = self.pictures.show(index, None if chance is None else chance[self.mine])
+        inferred = module(batch.pictures, noise, batch.labels)
+        reconstruction = -self.model.output.log_probability(batch.pictures, inferred.canvas).mean()
+        divergence = inferred.divergences.sum(0).mean()
+        self.updates += 1
+        weight = min(1.0, self.updates / self.config.divergence_warmup) if self.config.divergence_warmup else 1.0
+        return reconstruction + weight * divergence, {
+            "losses/elbo_nats": reconstruction + divergence,
+            "losses/reconstruction": reconstruction,
+            "losses/divergence": divergence,
+        }
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """All parameters, together."""
+        return [{"params": list(self.module.parameters())}]
+
+    def released(self, module: nn.Module) -> nn.Module:
+        """The model itself."""
+        return module
+
+    def validate(self, module: nn.Module) -> dict[str, float]:
+        """Measure the bound on every validation picture, one sample each."""
+        assert isinstance(module, LatentModel)
+        module.eval()
+        bound = measure(module, load_pictures(self.config, "validation", self.device))
+        return {NATS: bound.nats}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Take down the random stream and the place in the data."""
+        return {"updates": self.updates, "order": self.order.state_dict(), "chance": self.chance.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take them up again."""
+        self.updates = state["updates"]
+        self.order.load_state_dict(state["order"])
+        self.chance.set_state(state["chance"].cpu())
+
+
+def new_reader(config: ReaderConfig, environment: GlimpseVectorEnv) -> Reader:
+    """Make an untrained reader for the pictures of an environment; its weights depend on `config.seed` alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return Reader(picture_shape(environment), environment.pictures.classes, config)
+
+
+class ReaderLearner(ClassifierLearner):
+    """A reader and the pictures that it names, as the training loop wants them."""
+
+    config: ReaderConfig
+
+    def new_network(self) -> nn.Module:
+        """Make the reader that the settings describe."""
+        return new_reader(self.config, self.environment)
+
+    def answer_loss(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """Give the cross-entropy of the last answer, and of the earlier ones in their measure."""
+        return answer_loss(scores, labels, self.config.every_answer)
+
+
+def train(config: GenerativeConfig, place: Path, max_seconds: float | None = None) -> RunFolder:
+    """Train a model, or go on with a training.
+
+    Args:
+        config: what to train. If the folder holds a run, it must be the same.
+        place: the run folder.
+        max_seconds: ends this call cleanly after so much time; call again to go on.
+
+    Returns:
+        The run folder, with metrics, curves and the weights that were best on validation pictures.
+
+    Raises:
+        attention_core.run_folder.RunError: if the folder holds a run of other settings.
+        FloatingPointError: if a part of the loss is no finite number.
+    """
+    accelerator = make_accelerator(config.training)
+    reads = isinstance(config, ReaderConfig)
+    learner = ReaderLearner(config, accelerator) if isinstance(config, ReaderConfig) else LatentLearner(config, accelerator)
+    folder = RunFolder(place, writes=accelerator.is_main_process)
+    folder.begin({"kind": config.kind, **to_dict(config)})
+    fit(learner, config.training, folder, accelerator, max_seconds)
+    if folder.writes:
+        draw_panels(folder, READER_PANELS if reads else LATENT_PANELS, "updates")
+    return folder
+
+
+def load(reference: str, device: torch.device) -> tuple[nn.Module, GenerativeConfig, str]:
+    """Load a model from a zoo name, a run folder or a weights file.
+
+    Returns:
+        The model in evaluation mode, its settings, and its name.
+
+    Raises:
+        ModelError: if there is none, or it is another kind of model.
+    """
+    saved = find_model(reference)
+    settings = dict(saved.config)
+    kind = settings.pop("kind", None)
+    if kind not in CONFIGS:
+        raise ModelError(f"{saved.name} is a model of kind {kind!r}, not one of {', '.join(CONFIGS)}: use its own command")
+    config: GenerativeConfig = from_dict(CONFIGS[kind], settings)
+    model: nn.Module
+    if isinstance(config, ReaderConfig):
+        model = new_reader(config, make_environment(config, device, 1, "validation"))
+    else:
+        model = new_model(config, load_pictures(config, "validation", device))
+    saved.load_into(model)
+    return model.to(device).eval(), config, saved.name
