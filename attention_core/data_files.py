@@ -29,6 +29,7 @@ class DataFile:
         sha256: hexadecimal hash of the file as stored.
         size: its length in bytes.
         licence: what is known of its terms.
+        instead_of: paths of declared files whose content it has too, in a folder that holds it in their place.
     """
 
     path: str
@@ -36,6 +37,7 @@ class DataFile:
     sha256: str
     size: int
     licence: str
+    instead_of: tuple[str, ...] = ()
 
     @property
     def data_set(self) -> str:
@@ -92,9 +94,17 @@ DATA_FILES: dict[str, DataFile] = {
             "50de2c8299a5a297789293ab2c30f6fc3cb8c359a15e5e88d5501aa18ebb8fa5",
             2295919,
             "the same three files packed, eight pixels to a byte, for folders that hold them so",
+            instead_of=tuple(f"binarized_mnist/binarized_mnist_{split}.amat" for split in ("train", "valid", "test")),
         ),
     ]
 }
+
+
+def needed_files() -> list[DataFile]:
+    """List the files to have on this machine: all that can be downloaded, but for those that a file brought here stands for."""
+    brought = [file for file in DATA_FILES.values() if file.instead_of and local_path(file.path).is_file()]
+    replaced = {path for file in brought for path in file.instead_of}
+    return [file for file in DATA_FILES.values() if file in brought or (file.urls and file.path not in replaced)]
 
 
 def local_path(path: str) -> Path:

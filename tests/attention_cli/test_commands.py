@@ -259,7 +259,10 @@ WRONG = {
     "no model": (["rl", "evaluate"], "A zoo name, a run folder, or a weights file. (required)"),
     "unknown model to release": (["zoo", "release", "no-such-model", "name"], "no model 'no-such-model'"),
     "split": (["rl", "evaluate", "no-such-model", "--split", "exam"], "exam"),
-    "unknown data set": (["data", "fetch", "imagenet"], "unknown data set imagenet: choose from fashion_mnist, mnist"),
+    "unknown data set": (
+        ["data", "fetch", "imagenet"],
+        "unknown data set imagenet: choose from binarized_mnist, fashion_mnist, mnist",
+    ),
 }
 
 

@@ -11,7 +11,7 @@ import pooch
 import pytest
 
 from attention_core import data_files
-from attention_core.data_files import DATA_FILES, FOLDER_VARIABLE, DataError, DataFile, fetch, local_path
+from attention_core.data_files import DATA_FILES, FOLDER_VARIABLE, DataError, DataFile, fetch, local_path, needed_files
 
 CONTENT = bytes(range(256)) * 8
 FILE = DataFile(
@@ -133,7 +133,8 @@ def test_declarations_are_complete(file: DataFile) -> None:
     assert re.fullmatch(r"[0-9a-f]{64}", file.sha256)
     assert file.size > 0
     assert file.licence
-    assert file.urls
+    assert file.urls or file.instead_of
+    assert {*file.instead_of} <= {*DATA_FILES}
     assert all(url.endswith(Path(file.path).name) for url in file.urls)
 
 
@@ -152,3 +153,12 @@ def test_real_file_cut_by_one_byte_is_refused(data_folder: Path, tmp_path: Path,
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     with pytest.raises(DataError, match="4,541 bytes where 4,542 are right"):
         fetch(name)
+
+
+def test_a_file_brought_in_place_of_others_makes_them_needless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = next(file for file in DATA_FILES.values() if file.instead_of)
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    assert {file.path for file in needed_files()} == {*DATA_FILES} - {packed.path}
+    (tmp_path / packed.path).parent.mkdir()
+    (tmp_path / packed.path).write_bytes(b"")
+    assert {file.path for file in needed_files()} == {*DATA_FILES} - {*packed.instead_of}
