@@ -349,7 +349,7 @@ def test_data_list_tells_what_is_here(tmp_path: Path, monkeypatch: pytest.Monkey
     status, said, _ = run_in_process(["data", "list"], capsys)
     assert status == 0
     lines = {line.split()[1]: line.split()[0] for line in said.splitlines() if "bytes" in line}
-    assert set(lines) == set(data_files.DATA_FILES)
+    assert set(lines) == {file.path for file in data_files.needed_files()}
     assert [path for path, here in lines.items() if here == "here"] == ["mnist/t10k-labels-idx1-ubyte.gz"]
     assert f"folder: {tmp_path}" in said
 
