@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from generative.config import DRAWConfig
-from generative.filterbank import NUMBERS, Window, check_window, make_window, read, write
+from generative.filterbank import NUMBERS, Window, check_window, make_window, read_missing, write
 from generative.latent import Inference, LatentModel
 
 
@@ -25,6 +25,7 @@ class LSTMCell(nn.Module):
 
     def __init__(self, inputs: int, units: int) -> None:
         super().__init__()
+        self.units = units
         self.gates = nn.Linear(inputs + units, 4 * units)
 
     def forward(self, inputs: tuple[Tensor, ...], state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -38,9 +39,10 @@ class LSTMCell(nn.Module):
             The new ones.
         """
         hidden, cell = state
-        enter, forget, leave, new = self.gates(torch.cat((*inputs, hidden), 1)).float().chunk(4, 1)
-        cell = forget.sigmoid() * cell + enter.sigmoid() * new.tanh()
-        return leave.sigmoid() * cell.tanh(), cell
+        gates, new = self.gates(torch.cat((*inputs, hidden), 1)).float().split((3 * self.units, self.units), 1)
+        enter, forget, leave = gates.sigmoid().chunk(3, 1)
+        cell = forget * cell + enter * new.tanh()
+        return leave * cell.tanh(), cell
 
 
 class Heads(NamedTuple):
@@ -55,6 +57,22 @@ class Heads(NamedTuple):
     read: Tensor
     write: Tensor
     patch: Tensor
+
+
+class State(NamedTuple):
+    """Where DRAW is after a step.
+
+    Attributes:
+        encoder: h^enc and its cell, (B, units) each.
+        decoder: h^dec and its cell, likewise.
+        canvas: (B, C, H, W), c_t.
+        heads: what is read off h^dec.
+    """
+
+    encoder: tuple[Tensor, Tensor]
+    decoder: tuple[Tensor, Tensor]
+    canvas: Tensor
+    heads: Heads
 
 
 class Look(NamedTuple):
@@ -112,24 +130,35 @@ class DRAW(LatentModel):
     ) -> tuple[Inference, list[Look]]:
         """Look at pictures and draw them, as `forward` does, and keep what each step did in `looks`, if a list is given."""
         classes = self.one_hot(labels, len(pictures), pictures.device)
-        encoder, decoder, canvas = self._begin(len(pictures))
-        heads = self._heads(decoder[0])
+        state = self._begin(len(pictures))
         means, log_deviations = [], []
         for chance in noise:
-            missing = pictures - self.output.mean(canvas)  # x̂_t (equation 3)
-            glimpse = self._read(torch.cat((pictures, missing), 1), heads)  # r_t (4)
-            encoder = self.encoder((glimpse, decoder[0], classes), encoder)  # (5)
-            mean, log_deviation = self.posterior(encoder[0]).float().chunk(2, 1)
-            latents = mean + log_deviation.exp() * chance  # (6)
-            looked = heads
-            decoder = self.decoder((latents, classes), decoder)  # (7)
-            heads = self._heads(decoder[0])
-            canvas = canvas + self._write(heads)  # (8)
+            before = state
+            state, mean, log_deviation = self.step(pictures, chance, classes, before)
             means.append(mean)
             log_deviations.append(log_deviation)
             if looks is not None:
-                looks.append(Look(canvas, self._window(looked.read, self.read_size), self._window(heads.write, self.write_size)))
-        return Inference(canvas, torch.stack(means), torch.stack(log_deviations), noise), looks or []
+                read_through = self._window(before.heads.read, self.read_size)
+                looks.append(Look(state.canvas, read_through, self._window(state.heads.write, self.write_size)))
+        return Inference(state.canvas, torch.stack(means), torch.stack(log_deviations), noise), looks or []
+
+    def step(self, pictures: Tensor, chance: Tensor, classes: Tensor, state: State) -> tuple[State, Tensor, Tensor]:
+        """Look once and write once (equations 3 to 8).
+
+        Args:
+            pictures: (B, C, H, W), x.
+            chance: (B, Z), ε_t.
+            classes: (B, K) of zeros and ones; (B, 0) for a model that knows of none.
+            state: after the step before.
+
+        Returns:
+            The state after this one, and μ_t and log σ_t, (B, Z) each.
+        """
+        glimpse = self._read(pictures, self.output.mean(state.canvas), state.heads)  # r_t (3, 4)
+        encoder = self.encoder((glimpse, state.decoder[0], classes), state.encoder)  # (5)
+        mean, log_deviation = self.posterior(encoder[0]).float().chunk(2, 1)
+        latents = mean + log_deviation.exp() * chance  # z_t (6)
+        return self._draw(latents, classes, state._replace(encoder=encoder)), mean, log_deviation
 
     def generate(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Draw pictures; see `LatentModel`."""
@@ -138,19 +167,24 @@ class DRAW(LatentModel):
     def imagine(self, latents: Tensor, labels: Tensor | None = None) -> list[Look]:
         """Draw pictures of latent variables, (T, B, Z), the decoder alone at work; give what each step did (section 2.3)."""
         classes = self.one_hot(labels, latents.shape[1], latents.device)
-        _, decoder, canvas = self._begin(latents.shape[1])
+        state = self._begin(latents.shape[1])
         looks = []
         for drawn in latents:
-            decoder = self.decoder((drawn, classes), decoder)
-            heads = self._heads(decoder[0])
-            canvas = canvas + self._write(heads)
-            looks.append(Look(canvas, None, self._window(heads.write, self.write_size)))
+            state = self._draw(drawn, classes, state)
+            looks.append(Look(state.canvas, None, self._window(state.heads.write, self.write_size)))
         return looks
 
-    def _begin(self, count: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], Tensor]:
-        """Start with the learned states, the same for every picture."""
-        states = [state.expand(count, -1) for state in self.first_states]
-        return (states[0], states[1]), (states[2], states[3]), self.first_canvas.expand(count, *self.shape)
+    def _begin(self, count: int) -> State:
+        """Start with the learned states and canvas, the same for every picture."""
+        states = [state.repeat(count, 1) for state in self.first_states]
+        canvas = self.first_canvas.repeat(count, 1, 1, 1)
+        return State((states[0], states[1]), (states[2], states[3]), canvas, self._heads(states[2]))
+
+    def _draw(self, latents: Tensor, classes: Tensor, state: State) -> State:
+        """Take latent variables in and write (7 and 8)."""
+        decoder = self.decoder((latents, classes), state.decoder)
+        heads = self._heads(decoder[0])
+        return State(state.encoder, decoder, state.canvas + self._write(heads), heads)
 
     def _heads(self, hidden: Tensor) -> Heads:
         read_numbers, write_numbers, patch = self.heads(hidden).float().split(self.head_sizes, 1)
@@ -160,9 +194,12 @@ class DRAW(LatentModel):
     def _window(self, numbers: Tensor, size: int) -> Window | None:
         return make_window(numbers, size, self.height, self.width) if self.attention else None
 
-    def _read(self, pictures: Tensor, heads: Heads) -> Tensor:
+    def _read(self, pictures: Tensor, expected: Tensor, heads: Heads) -> Tensor:
+        """Read x and x̂ = x - σ(c), (B, ·)."""
         window = self._window(heads.read, self.read_size)
-        return (pictures if window is None else read(pictures, window, self.read_size)).flatten(1)
+        if window is None:
+            return torch.cat((pictures, pictures - expected), 1).flatten(1)
+        return read_missing(pictures, expected, window, self.read_size).flatten(1)
 
     def _write(self, heads: Heads) -> Tensor:
         window = self._window(heads.write, self.write_size)

@@ -111,6 +111,11 @@ def filterbanks(window: Window, size: int, height: int, width: int) -> tuple[Ten
     return rows, columns
 
 
+def look(pictures: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Look at pictures through filters: F_Y x F_Xᵀ, (B, C, N, N), of (B, C, H, W) through (B, N, H) and (B, N, W)."""
+    return rows[:, None] @ (pictures.float() @ columns[:, None].mT)
+
+
 def read(pictures: Tensor, window: Window, size: int) -> Tensor:
     """Read what windows see of pictures (equation 27): γ F_Y x F_Xᵀ.
 
@@ -122,11 +127,29 @@ def read(pictures: Tensor, window: Window, size: int) -> Tensor:
     Returns:
         (B, C, N, N) float32.
     """
-    height, width = pictures.shape[-2:]
     with torch.autocast(pictures.device.type, enabled=False):
-        rows, columns = filterbanks(window, size, height, width)
-        seen = rows[:, None] @ (pictures.float() @ columns[:, None].mT)
+        seen = look(pictures, *filterbanks(window, size, *pictures.shape[-2:]))
         return seen * window.intensity[:, None, None, None]
+
+
+def read_missing(pictures: Tensor, expected: Tensor, window: Window, size: int) -> Tensor:
+    """Read pictures and what an expectation lacks of them (equation 27): γ [F_Y x F_Xᵀ, F_Y x̂ F_Xᵀ] of x̂ = x - expected.
+
+    Looking is linear: the second is the first less what is seen of the expectation. So x, which needs no gradient, is looked at once.
+
+    Args:
+        pictures: (B, C, H, W), x.
+        expected: likewise.
+        window: B windows.
+        size: N.
+
+    Returns:
+        (B, 2 C, N, N) float32.
+    """
+    with torch.autocast(pictures.device.type, enabled=False):
+        rows, columns = filterbanks(window, size, *pictures.shape[-2:])
+        seen = look(pictures, rows, columns)
+        return torch.cat((seen, seen - look(expected, rows, columns)), 1) * window.intensity[:, None, None, None]
 
 
 def write(patches: Tensor, window: Window, height: int, width: int) -> Tensor:
