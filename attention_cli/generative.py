@@ -57,6 +57,8 @@ def _train(arguments: list[str], program: str, usual: str, models: tuple[str, ..
     default = TrainArguments(published, kind)  # type: ignore[arg-type]
     asked = tyro.cli(generic[CONFIGS[kind]], args=arguments, prog=program, default=default)
     config = asked.config
+    if not reads and (asked.env_kwargs or asked.training_kwargs):
+        raise ValueError(f"{kind} has no environment to set: env_kwargs and training_kwargs are for --model {ReaderConfig.kind}")
     if reads:
         changes = {name: {**getattr(config, name), **pairs(getattr(asked, name))} for name in ("env_kwargs", "training_kwargs")}
         config = dataclasses.replace(config, **changes)

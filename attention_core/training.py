@@ -216,6 +216,7 @@ def fit(
                 folder.log(progress.update, row)
                 bar.update(task, shown=_shown(row, learner.chooses, progress.best))
             if progress.update % config.validate_every == 0 or last:
+                progress.check(accelerator)
                 _validate(learner, step.averaged.module, progress, folder)
             stopping = max_seconds is not None and _agreed(accelerator, clock.elapsed() > max_seconds)
             if last or stopping or _agreed(accelerator, clock.since_saved() > config.checkpoint_seconds):
@@ -255,8 +256,17 @@ class _Clock:
 
 
 def _validate(learner: Learner, weights: nn.Module, progress: _Progress, folder: RunFolder) -> None:
-    """Score the weights and keep them if they are the best so far; of equals the latest, which has learned from more."""
+    """Score the weights and keep them if they are the best so far; of equals the latest, which has learned from more.
+
+    Raises:
+        FloatingPointError: if a score is no finite number.
+    """
     scores = learner.validate(weights)
+    if broken := [name for name, value in scores.items() if not math.isfinite(value)]:
+        raise FloatingPointError(
+            f"training broke down before update {progress.update}: {', '.join(broken)} was no finite number. "
+            "What was saved is from before; try a lower learning rate"
+        )
     folder.log(progress.update, scores)
     if scores[learner.chooses] <= progress.best:
         progress.best = scores[learner.chooses]

@@ -41,6 +41,8 @@ def report(
         assert isinstance(model, Reader)
         return _report_reader(model, replace(config, env_kwargs={**config.env_kwargs, **env_kwargs}), name, split, device)
     assert isinstance(model, LatentModel)
+    if env_kwargs:
+        raise ValueError(f"{name} makes pictures and is in no environment: leave env_kwargs out")
     return _report_latent(model, config, name, split, device, passes, importance_samples)
 
 

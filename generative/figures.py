@@ -64,7 +64,7 @@ def save_image(image: Image.Image, path: Path) -> Path:
 def mark_windows(
     image: Image.Image, window: Window, shape: tuple[int, int, int], size: int, columns: int, colour: tuple[int, int, int]
 ) -> None:
-    """Draw windows onto a grid of pictures: each frame runs through the outermost filters, and is as thick as they are wide.
+    """Draw windows onto a grid of pictures: each frame runs through the outermost filters, the thicker the wider they are.
 
     Args:
         image: from `to_image`, drawn upon.

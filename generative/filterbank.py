@@ -135,7 +135,7 @@ def read(pictures: Tensor, window: Window, size: int) -> Tensor:
 def read_missing(pictures: Tensor, expected: Tensor, window: Window, size: int) -> Tensor:
     """Read pictures and what an expectation lacks of them (equation 27): γ [F_Y x F_Xᵀ, F_Y x̂ F_Xᵀ] of x̂ = x - expected.
 
-    Looking is linear: the second is the first less what is seen of the expectation. So x, which needs no gradient, is looked at once.
+    Looking is linear: the second is the first less what is seen of the expectation; x, which needs no gradient, is looked at once.
 
     Args:
         pictures: (B, C, H, W), x.

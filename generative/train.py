@@ -170,6 +170,7 @@ def train(config: GenerativeConfig, place: Path, max_seconds: float | None = Non
     learner = ReaderLearner(config, accelerator) if isinstance(config, ReaderConfig) else LatentLearner(config, accelerator)
     folder = RunFolder(place, writes=accelerator.is_main_process)
     folder.begin({"kind": config.kind, **to_dict(config)})
+    torch.manual_seed(config.seed + 2 + 1000 * accelerator.process_index)  # of dropout
     fit(learner, config.training, folder, accelerator, max_seconds)
     if folder.writes:
         draw_panels(folder, READER_PANELS if reads else LATENT_PANELS, "updates")

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from generative.filterbank import Window, centres, check_window, filterbank, filterbanks, make_window, read, write
+from generative.filterbank import Window, centres, check_window, filterbank, filterbanks, make_window, read, read_missing, write
 
 Loop = NDArray[np.float64]
 
@@ -163,6 +163,33 @@ def test_reading_and_writing_equal_the_loops(size: int, height: int, width: int,
     torch.testing.assert_close(written, loop_over_batch(write_by_loop, patches, numbers, height, width), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("height", "width"), OBLONG)
+def test_what_is_missing_is_read_beside_the_picture_itself(height: int, width: int, channels: int) -> None:
+    numbers = draw(4, 5, scale=0.5)
+    windows = make_window(torch.from_numpy(numbers), 3, height, width)
+    pictures, expected = draw(4, channels, height, width), draw(4, channels, height, width)[::-1].copy()
+    seen = read_missing(torch.from_numpy(pictures), torch.from_numpy(expected), windows, 3)
+    assert seen.dtype == torch.float32
+    for found, shown in zip(seen.chunk(2, 1), (pictures, pictures - expected), strict=True):
+        torch.testing.assert_close(found, loop_over_batch(read_by_loop, shown, numbers, 3), rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_missing_has_the_gradients_of_reading_it() -> None:
+    pictures, expected, weights = (torch.from_numpy(draw(*shape)).float() for shape in ((2, 3, 5, 9), (2, 3, 5, 9), (2, 6, 4, 4)))
+    expected = expected.flip(0).requires_grad_()
+    numbers = torch.from_numpy(draw(2, 5, scale=0.5)).float().requires_grad_()
+    window = make_window(numbers, 4, 5, 9)
+    at_once = read_missing(pictures, expected, window, 4)
+    one_by_one = torch.cat((read(pictures, window, 4), read(pictures - expected, window, 4)), 1)
+    found, right = (
+        torch.autograd.grad((seen * weights).sum(), (numbers, expected), retain_graph=True) for seen in (at_once, one_by_one)
+    )
+    for gradient, of_reading in zip(found, right, strict=True):
+        torch.testing.assert_close(gradient, of_reading, rtol=1e-4, atol=1e-5)
+        assert of_reading.abs().max() > 0.01
+
+
 def test_both_sides_filters_are_rows_first() -> None:
     rows, columns = filterbanks(make_window(torch.from_numpy(draw(4, 5)), 3, 5, 9), 3, 5, 9)
     assert rows.shape == (4, 3, 5)
@@ -245,7 +272,8 @@ def test_half_precision_around_it_changes_nothing() -> None:
 
     def all_of_it() -> list[Tensor]:
         window = make_window(numbers, 4, 20, 30)
-        return [*window, read(pictures, window, 4), write(patches, window, 20, 30)]
+        missing = read_missing(pictures, pictures.flip(0), window, 4)
+        return [*window, read(pictures, window, 4), missing, write(patches, window, 20, 30)]
 
     alone = all_of_it()
     with torch.autocast("cpu", torch.bfloat16):

@@ -117,9 +117,7 @@ def test_classes_out_of_range_or_number_are_refused(labels: list[int]) -> None:
         model(3).check(PICTURES, torch.tensor(labels))
 
 
-@pytest.mark.parametrize(
-    ("classes", "labels", "right"), [(3, [2, 0], [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]), (0, None, [[], []])]
-)
+@pytest.mark.parametrize(("classes", "labels", "right"), [(3, [2, 0], [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]), (0, None, [[], []])])
 def test_classes_are_written_as_zeros_and_a_one(classes: int, labels: list[int] | None, right: list[list[float]]) -> None:
     given: Tensor | None = None if labels is None else torch.tensor(labels)
     assert model(classes).one_hot(given, 2, torch.device("cpu")).tolist() == right
