@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from attention_core import data_files
-from attention_env.sources import SOURCES, SourceError, load_pictures
+from attention_env.sources import SOURCES, SPLITS, SourceError, load_pictures
 
 BINARISED = "binarized_mnist"
 DATA = (*SOURCES, BINARISED)
@@ -54,11 +54,13 @@ class Pictures:
         classes: number of classes shown; 0 if none are.
 
     Raises:
-        SourceError: for unknown data, or classes asked of data that have none.
+        SourceError: for unknown data or an unknown split, or classes asked of data that have none.
         attention_core.data_files.DataError: if a data file is missing or damaged.
     """
 
     def __init__(self, data: str, split: str, device: torch.device, binary: bool, labelled: bool = False) -> None:
+        if split not in SPLITS:
+            raise SourceError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
         self.labels: Tensor | None = None
         self.classes = 0
         if data == BINARISED:
