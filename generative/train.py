@@ -69,6 +69,7 @@ class LatentLearner:
 
         Raises:
             ValueError: if the batch cannot be shared out evenly, or a window does not fit the pictures.
+            ModelError: if there is no model to start from, or it is of other sizes.
         """
         processes = accelerator.num_processes
         if config.batch_size % processes:
@@ -80,6 +81,8 @@ class LatentLearner:
         self.examples_per_update = config.batch_size
         self.pictures = load_pictures(config, "train", self.device)
         self.model = new_model(config, self.pictures)
+        if config.start:
+            find_model(config.start).load_into(self.model)
         self.module: nn.Module = self.model.to(self.device)
         self.order = ShuffledIndex(len(self.pictures), config.seed)
         self.chance = torch.Generator(self.device).manual_seed(config.seed + 1)

@@ -403,6 +403,17 @@ def test_weights_of_other_settings_are_refused_with_the_shapes(tmp_path: Path) -
         load(str(folder.path), CPU)
 
 
+def test_a_training_begins_with_the_weights_that_it_is_told_to(tmp_path: Path) -> None:
+    short = train(DRAW_CONFIG, tmp_path / "short")
+    longer = dataclasses.replace(DRAW_CONFIG, steps=7, start=str(short.path))
+    started = LatentLearner(longer, make_accelerator(FEW)).model.state_dict()
+    for name, weight in load_file(short.model).items():
+        assert torch.equal(started[name], weight)
+    assert train(longer, tmp_path / "longer").model.is_file()
+    with pytest.raises(ModelError, match="posterior"):
+        train(dataclasses.replace(longer, latents=5), tmp_path / "other")
+
+
 WRONG: dict[str, tuple[GenerativeConfig, str]] = {
     "unknown data": (dataclasses.replace(VAE_CONFIG, data="cifar"), "unknown data 'cifar': choose one of digits, mnist"),
     "classes of data without": (
