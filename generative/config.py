@@ -34,8 +34,8 @@ class LatentConfig:
     """Updates over which the weight of the KL divergence rises from 0 to 1, so that the latent variables are taken into use
     before they are made to pay; 0 for a weight of 1 throughout, as in the papers."""
     start: str = ""
-    """A model of the same sizes whose weights to begin with, as a zoo name or a run folder. DRAW's do not depend on how many steps it
-    takes: a few may be learned first, which takes less time."""
+    """A model of the same sizes whose weights to begin with, as a zoo name or a run folder. DRAW's do not depend on how many steps
+    it takes: a few may be learned first, which takes less time."""
     training: TrainingConfig = field(default_factory=TrainingConfig)
     """The training loop."""
     seed: int = 0
