@@ -8,8 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from test_filterbank import Loop, read_by_loop, write_by_loop
-from test_vae import linear_by_loop, sigmoid
+from loops import Loop, linear_by_loop, lstm_by_loop, randomise, read_by_loop, sigmoid, write_by_loop
 from torch import Tensor, nn
 
 from generative.config import DRAWConfig
@@ -17,14 +16,6 @@ from generative.draw import DRAW, Look, LSTMCell
 
 HEIGHT, WIDTH = 4, 6
 STEPS, COUNT = 3, 2
-
-
-def randomise(model: nn.Module) -> None:
-    """Give all parameters values of their own, those included that start at zero."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(std=0.3, generator=generator)
 
 
 def make(attention: bool = True, channels: int = 1, classes: int = 0, steps: int = STEPS, output: str = "bernoulli") -> DRAW:
@@ -46,13 +37,6 @@ LABELS = torch.tensor([2, 0])
 MODELS = pytest.mark.parametrize(
     ("attention", "channels", "classes"), [(True, 1, 0), (True, 3, 0), (True, 1, 3), (False, 1, 0), (False, 3, 3)]
 )
-
-
-def lstm_by_loop(cell: LSTMCell, inputs: Loop, hidden: Loop, memory: Loop) -> tuple[Loop, Loop]:
-    """Take one step of a long short-term memory, for one row."""
-    enter, forget, leave, new = np.split(linear_by_loop(cell.gates, np.concatenate((inputs, hidden))), 4)
-    memory = sigmoid(forget) * memory + sigmoid(enter) * np.tanh(new)
-    return sigmoid(leave) * np.tanh(memory), memory
 
 
 class Unrolled(NamedTuple):

@@ -7,9 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from test_draw import lstm_by_loop, randomise
-from test_filterbank import read_by_loop
-from test_vae import linear_by_loop
+from loops import linear_by_loop, lstm_by_loop, randomise, read_by_loop
 from torch import Tensor
 
 from generative.config import ReaderConfig

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from test_filterbank import Loop
+from loops import Loop, linear_by_loop, sigmoid
 from torch import Tensor, nn
 
 from generative.config import VAEConfig
@@ -31,16 +31,6 @@ def draw(count: int, latents: int = 5) -> tuple[Tensor, Tensor]:
     """Draw black and white pictures, and noise for one step."""
     generator = torch.Generator().manual_seed(count)
     return torch.randint(2, (count, *SHAPE), generator=generator).float(), torch.randn(1, count, latents, generator=generator)
-
-
-def linear_by_loop(layer: nn.Linear, inputs: Loop) -> Loop:
-    """W x + b, row by row."""
-    weight, bias = layer.weight.detach().double().numpy(), layer.bias.detach().double().numpy()
-    return np.array([bias[row] + sum(weight[row] * inputs) for row in range(len(bias))])
-
-
-def sigmoid(values: Loop) -> Loop:
-    return 1 / (1 + np.exp(-values))
 
 
 def layers_by_loop(layers: nn.Module, inputs: Loop) -> Loop:
