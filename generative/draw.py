@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from generative.config import DRAWConfig
-from generative.filterbank import NUMBERS, Window, check_window, make_window, read_missing, write
+from generative.filterbank import NUMBERS, Window, check_window, even_numbers, make_window, read_missing, write
 from generative.latent import Inference, LatentModel
 
 
@@ -118,6 +118,10 @@ class DRAW(LatentModel):
         self.posterior = nn.Linear(units, 2 * config.latents)  # μ_t and log σ_t (equations 1 and 2)
         self.decoder = LSTMCell(config.latents + classes, units)
         self.heads = nn.Linear(units, sum(self.head_sizes))
+        if self.attention:
+            with torch.no_grad():
+                windows_begin = [even_numbers(size, self.height, self.width) for size in (self.read_size, self.write_size)]
+                self.heads.bias[: 2 * NUMBERS] = torch.tensor(windows_begin).flatten()
         self.first_states = nn.Parameter(torch.zeros(4, units))
         self.first_canvas = nn.Parameter(torch.zeros(shape))
 

@@ -7,6 +7,7 @@ precision whatever the rest is computed in.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -45,6 +46,17 @@ def check_window(size: int, height: int, width: int) -> None:
             f"a window of {size}×{size} filters cannot be laid over a picture of {height}×{width}: N must be within "
             f"2 … {min(height, width)}"
         )
+
+
+def even_numbers(size: int, height: int, width: int) -> list[float]:
+    """Give the numbers of a window whose filters share the picture evenly: each in the middle of its part, σ half of δ.
+
+    Networks should begin with it: zeros would lay the outermost filters onto the edges, a pixel wide, where a window of 2 × 2 sees
+    the four corners and learns nothing from them.
+    """
+    longer = max(height, width)
+    stride = longer / size
+    return [0.0, 0.0, 2 * math.log(stride / 2), math.log(stride * (size - 1) / (longer - 1)), 0.0]
 
 
 def make_window(numbers: Tensor, size: int, height: int, width: int) -> Window:

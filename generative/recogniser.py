@@ -6,15 +6,13 @@ placed by its state after the glimpse before, and names it at the end. The pictu
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from generative.config import ReaderConfig
 from generative.draw import LSTMCell
-from generative.filterbank import NUMBERS, Window, check_window, make_window, read
+from generative.filterbank import NUMBERS, Window, check_window, even_numbers, make_window, read
 
 
 class Reader(nn.Module):
@@ -41,10 +39,8 @@ class Reader(nn.Module):
         self.scores = nn.Linear(config.hidden, classes)
         self.first_states = nn.Parameter(torch.zeros(2, config.hidden))
         with torch.no_grad():
-            # At first filters lie over the whole picture and as wide as they lie apart, so that nothing falls between them.
-            self.window.weight.mul_(0.1)
-            self.window.bias.zero_()
-            self.window.bias[2] = 2 * math.log((max(self.height, self.width) - 1) / (config.size - 1) / 2)
+            self.window.weight.mul_(0.1)  # at first all pictures are looked at in about the same way
+            self.window.bias.copy_(torch.tensor(even_numbers(config.size, self.height, self.width)))
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Name pictures, (B, C, H, W) in [0, 1]: scores of the classes after every glimpse, (T, B, K)."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from generative.config import DRAWConfig
 from generative.draw import DRAW, Look, LSTMCell
+from generative.filterbank import even_numbers
 
 HEIGHT, WIDTH = 4, 6
 STEPS, COUNT = 3, 2
@@ -322,3 +323,14 @@ def test_half_precision_around_it_leaves_canvas_and_exponentials_in_single(atten
     alone = model(pictures, noise)
     torch.testing.assert_close(inferred.canvas, alone.canvas, rtol=0.1, atol=0.1)
     assert not torch.equal(inferred.canvas, alone.canvas), "half precision was not in force"
+
+
+def test_untrained_windows_share_the_picture_evenly() -> None:
+    model = DRAW((1, 28, 28), DRAWConfig(steps=1, hidden=8, latents=2))
+    _, looks = model.watch(torch.zeros(1, 1, 28, 28), torch.zeros(1, 1, 2), looks=[])
+    read_through, write_through = looks[0].read, looks[0].write
+    assert read_through is not None
+    assert write_through is not None
+    assert read_through.stride.item() == pytest.approx(14, rel=1.0)
+    assert write_through.stride.item() == pytest.approx(5.6, rel=1.0)
+    assert model.heads.bias[:10].tolist() == pytest.approx([*even_numbers(2, 28, 28), *even_numbers(5, 28, 28)])

@@ -13,7 +13,18 @@ import torch
 from loops import Loop, filters_by_loop, read_by_loop, write_by_loop
 from torch import Tensor
 
-from generative.filterbank import Window, centres, check_window, filterbank, filterbanks, make_window, read, read_missing, write
+from generative.filterbank import (
+    Window,
+    centres,
+    check_window,
+    even_numbers,
+    filterbank,
+    filterbanks,
+    make_window,
+    read,
+    read_missing,
+    write,
+)
 
 
 def draw(*shape: int, scale: float = 1.0) -> Loop:
@@ -247,3 +258,13 @@ def test_a_single_filter_and_more_filters_than_pixels_are_refused(size: int) -> 
 def test_windows_between_are_accepted(size: int) -> None:
     check_window(size, 5, 9)
     check_window(size, 9, 5)
+
+
+@pytest.mark.parametrize(("size", "height", "width"), [(2, 28, 28), (5, 28, 28), (4, 10, 40), (3, 30, 12)])
+def test_even_numbers_share_the_longer_side_among_the_filters(size: int, height: int, width: int) -> None:
+    window = make_window(torch.tensor([even_numbers(size, height, width)]), size, height, width)
+    centre, longer = (window.x, width) if width >= height else (window.y, height)
+    middles = [(i + 0.5) * longer / size + 0.5 for i in range(size)]  # the middle of pixel 1 lies at 1
+    assert centres(centre, window.stride, size)[0].tolist() == pytest.approx(middles, rel=1e-5)
+    assert window.deviation.item() == pytest.approx(longer / size / 2, rel=1e-5)
+    assert window.intensity.item() == 1

@@ -66,13 +66,13 @@ def test_an_untrained_window_covers_the_picture(shape: tuple[int, int, int], siz
     height, width = shape[1:]
     assert window.x.item() == pytest.approx((width + 1) / 2)
     assert window.y.item() == pytest.approx((height + 1) / 2)
-    assert window.stride.item() == pytest.approx((max(height, width) - 1) / (size - 1))
+    assert window.stride.item() == pytest.approx(max(height, width) / size)
     assert window.deviation.item() == pytest.approx(window.stride.item() / 2, rel=1e-5)
     assert window.intensity.item() == 1
-    # No pixel of the longer side falls between two filters.
+    # No pixel of the longer side falls between two filters, and none is looked at much more than others.
     share = filterbanks(window, size, height, width)[0 if height >= width else 1][0].sum(0)
     assert share.min() > share.median() / 2
-    assert share.max() < 2 * share.median()
+    assert share.max() < 1.2 * share.median()
 
 
 def test_windows_of_untrained_readers_stay_near_the_first_one() -> None:
@@ -81,7 +81,7 @@ def test_windows_of_untrained_readers_stay_near_the_first_one() -> None:
     windows = reader.watch(torch.rand(3, 1, 40, 40))[1]
     for window in windows:
         assert ((window.x - 20.5).abs() < 0.1).all()
-        assert ((window.stride / 13).log().abs() < 0.005).all()
+        assert ((window.stride / 10).log().abs() < 0.005).all()
 
 
 def test_gradients_reach_the_window_and_every_other_parameter() -> None:
