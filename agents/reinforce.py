@@ -34,7 +34,7 @@ from attention_core.policy_gradient import (
     reinforce_loss,
     reward_to_go,
 )
-from attention_core.training import ERROR_RATE
+from attention_core.training import ERROR_RATE, share_of
 from attention_env.envs.glimpse import GlimpseVectorEnv
 
 
@@ -183,14 +183,11 @@ class ReinforceLearner:
         """
         self.config = config
         self.device = accelerator.device
-        processes = accelerator.num_processes
-        if config.batch_size % processes:
-            raise ValueError(f"batch_size={config.batch_size} cannot be shared out evenly among {processes} processes")
-        share = config.batch_size // processes
-        self.pictures = slice(accelerator.process_index * share, (accelerator.process_index + 1) * share)
+        self.pictures = share_of(accelerator, config.batch_size)
         self.copies = config.samples + (config.baseline == "self_critical")
         self.examples_per_update = config.batch_size * self.copies
-        self.environment = make_environment(config, self.device, share * self.copies, "train", training=True)
+        rows = (self.pictures.stop - self.pictures.start) * self.copies
+        self.environment = make_environment(config, self.device, rows, "train", training=True)
         self.glimpses = self.environment.settings.glimpses
         if self.environment.acts and config.rule == "hybrid":
             raise ValueError(f"rule='hybrid' learns from true classes, which {config.env} does not have: use rule='pure'")

@@ -54,8 +54,7 @@ def _train(arguments: list[str], program: str, usual: str, models: tuple[str, ..
     about = peek(arguments, "--env", ReaderConfig.env) if reads else peek(arguments, "--data", DRAWConfig.data)
     published: Any = published_config(kind, about)
     generic: Any = TrainArguments
-    default = TrainArguments(published, kind)  # type: ignore[arg-type]
-    asked = tyro.cli(generic[CONFIGS[kind]], args=arguments, prog=program, default=default)
+    asked = tyro.cli(generic[CONFIGS[kind]], args=arguments, prog=program, default=generic(published, kind))
     config = asked.config
     if not reads and (asked.env_kwargs or asked.training_kwargs):
         raise ValueError(f"{kind} has no environment to set: env_kwargs and training_kwargs are for --model {ReaderConfig.kind}")
@@ -152,6 +151,8 @@ def reconstruct(arguments: list[str], program: str) -> None:
     from generative.train import load_pictures
 
     model, config = _load_latent(asked.model)
+    if asked.steps < 2:
+        raise ValueError(f"from one picture to another there are at least 2 steps, got {asked.steps}")
     pictures = load_pictures(config, asked.split, next(model.parameters()).device)
     folder = figures_folder(asked.model, asked.out)
     written = write_reconstructions(model, pictures, folder, asked.count, asked.seed)
@@ -168,7 +169,7 @@ class ClassifyArguments:
     model: Annotated[str, tyro.conf.Positional]
     """A zoo name, a run folder, or a weights file of a drawreader."""
     out: Path | None = None
-    """The GIF; reading.gif among the figures of a run folder, else here."""
+    """The GIF; naming.gif among the figures of a run folder, else here."""
     split: Split = "test"
     """Which pictures."""
     count: int = 8
@@ -188,7 +189,7 @@ def classify(arguments: list[str], program: str) -> None:
     model, config, name = load(asked.model, pick_device())
     if not isinstance(model, Reader) or not isinstance(config, ReaderConfig):
         raise ModelError(f"{name} makes pictures and names none: train one with attention draw train --model drawreader")
-    out = asked.out or figures_folder(asked.model, None) / "reading.gif"
+    out = asked.out or figures_folder(asked.model, None) / "naming.gif"
     named = write_reading(model, config, out, asked.split, asked.count, asked.seed)
     print(f"named       {' '.join(map(str, named))}")
     _say([out])

@@ -46,6 +46,8 @@ class TrainingConfig:
         for name in ("updates", "log_every", "validate_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not self.clip > 0:
+            raise ValueError(f"clip must be above 0, got {self.clip}")
 
 
 def load_yaml(path: Path) -> Any:

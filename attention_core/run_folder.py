@@ -79,11 +79,7 @@ class RunFolder:
             earlier = load_yaml(self.config)
             if not isinstance(earlier, dict):
                 raise RunError(f"{self.config} is not a mapping of settings")
-            different = [
-                f"{name}: {earlier.get(name)!r} there, {settings.get(name)!r} asked for"
-                for name in sorted({*earlier, *settings})
-                if earlier.get(name) != settings.get(name)
-            ]
+            different = list(_differences(earlier, settings))
             if different:
                 raise RunError(
                     f"{self.path} holds a run of other settings; choose another folder, or the same settings to go on with it:\n  "
@@ -167,3 +163,13 @@ class RunFolder:
         """Close the TensorBoard events."""
         if self._events is not None:
             self._events.close()
+
+
+def _differences(earlier: dict[str, Any], settings: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Say which settings differ, those of settings within settings one by one."""
+    for name in sorted({*earlier, *settings}):
+        there, asked = earlier.get(name), settings.get(name)
+        if isinstance(there, dict) and isinstance(asked, dict):
+            yield from _differences(there, asked, f"{prefix}{name}.")
+        elif there != asked:
+            yield f"{prefix}{name}: {there!r} there, {asked!r} asked for"

@@ -6,9 +6,9 @@ killed at any moment; started again with the same folder it goes on from its new
 
 from __future__ import annotations
 
+import copy
 import math
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,13 +17,10 @@ from accelerate import Accelerator
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from attention_core.config import TrainingConfig
 from attention_core.files import write_atomically
 from attention_core.run_folder import RunFolder
-
-Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 class Learner(Protocol):
@@ -73,14 +70,50 @@ def learning_rate(config: TrainingConfig, update: int) -> float:
     return rise * (config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * fall)
 
 
-def _moving_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
-    """An exponential moving average that follows faster at first, when all there is to average is not worth keeping."""
+def share_of(accelerator: Accelerator, batch_size: int) -> slice:
+    """Tell which part of every batch this process sees.
 
-    def update(averages: Tensors, weights: Tensors, count: Tensor | int) -> None:
-        seen = int(count)
-        torch._foreach_lerp_(averages, weights, 1 - min(decay, (1 + seen) / (10 + seen)))
+    Raises:
+        ValueError: if a batch cannot be shared out evenly.
+    """
+    processes = accelerator.num_processes
+    if batch_size % processes:
+        raise ValueError(f"batch_size={batch_size} cannot be shared out evenly among {processes} processes")
+    share = batch_size // processes
+    return slice(accelerator.process_index * share, (accelerator.process_index + 1) * share)
 
-    return update
+
+class Average:
+    """An exponential moving average of a module's weights.
+
+    It follows faster at first, when all there is to average is not worth keeping. The count lies on the host, so that no update
+    waits for the device.
+
+    Attributes:
+        module: holds the averages.
+    """
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.module = copy.deepcopy(module)
+        self.decay = decay
+        self.count = 0
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        """Take in the weights of an update."""
+        averages, weights = ([*part.parameters(), *part.buffers()] for part in (self.module, module))
+        share = 1 - min(self.decay, (1 + self.count) / (10 + self.count)) if self.count else 1.0
+        torch._foreach_lerp_([value.data for value in averages], [value.data for value in weights], share)
+        self.count += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Take down the averages."""
+        return {"module": self.module.state_dict(), "count": self.count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take them up again."""
+        self.module.load_state_dict(state["module"])
+        self.count = state["count"]
 
 
 class _Progress:
@@ -148,8 +181,7 @@ class Update:
         optimizer = torch.optim.AdamW(
             learner.parameter_groups(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
-        self.averaged = AveragedModel(learner.module, multi_avg_fn=_moving_average(config.average), use_buffers=True)
-        self.averaged.to(accelerator.device)
+        self.averaged = Average(learner.module.to(accelerator.device), config.average)
         self.module, self.optimizer = accelerator.prepare(learner.module, optimizer)
 
     def __call__(self, update: int) -> dict[str, Tensor]:
@@ -167,9 +199,10 @@ class Update:
         norms = [nn.utils.clip_grad_norm_(group["params"], self.config.clip) for group in self.optimizer.param_groups]
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.averaged.update_parameters(self.learner.module)
+        self.averaged.update(self.learner.module)
         norm: Tensor = torch.stack(norms).norm()
-        return norm
+        # In half precision a gradient that overflows is passed over, and the next one scaled down: nothing has broken.
+        return torch.zeros_like(norm) if self.accelerator.optimizer_step_was_skipped else norm
 
 
 def fit(

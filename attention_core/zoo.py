@@ -90,7 +90,7 @@ def find_model(reference: str) -> SavedModel:
     if place.suffix == ".safetensors" and place.is_file():
         weights, folder = place, place.parent
     else:
-        folder = place if place.is_dir() else ZOO / reference
+        folder = place if place.is_dir() else ZOO / reference.removeprefix(f"{ZOO.name}/")
         weights = folder / WEIGHTS
         if not folder.is_dir():
             known = ", ".join(zoo_names()) or "none"

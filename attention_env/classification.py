@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from attention_core.order import ShuffledIndex
-from attention_core.training import ERROR_RATE
+from attention_core.training import ERROR_RATE, share_of
 from attention_env.batch import make_batch
 from attention_env.envs.glimpse import GlimpseVectorEnv
 
@@ -138,18 +138,14 @@ class ClassifierLearner:
         Raises:
             ValueError: if the batch cannot be shared out evenly, or the pictures have no classes.
         """
-        processes, number = accelerator.num_processes, accelerator.process_index
-        if config.batch_size % processes:
-            raise ValueError(f"batch_size={config.batch_size} cannot be shared out evenly among {processes} processes")
-        share = config.batch_size // processes
+        self.mine = share_of(accelerator, config.batch_size)
         self.config = config
         self.device = accelerator.device
-        self.mine = slice(number * share, (number + 1) * share)
         self.examples_per_update = config.batch_size
-        self.environment = make_environment(config, self.device, share, "train", training=True)
+        self.environment = make_environment(config, self.device, self.mine.stop - self.mine.start, "train", training=True)
         self.module = self.new_network().to(self.device)
         self.order = ShuffledIndex(len(self.environment.pictures), config.seed)
-        self.environment.reset(seed=config.seed + 1 + 1000 * number)  # of distortion and composition
+        self.environment.reset(seed=config.seed + 1 + 1000 * accelerator.process_index)  # of distortion and composition
 
     def new_network(self) -> nn.Module:
         """Make the untrained network for the pictures of `environment`."""

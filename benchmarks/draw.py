@@ -115,17 +115,16 @@ def make_update(kind: str, seconds: float, config: DRAWConfig) -> Measure:
     """Make a model and its optimizer, do one update, and tell how the next ones are timed."""
     device = pick_device()
     torch.manual_seed(0)
-    plain = PlainDRAW(config).to(device)
-    model = DRAW((1, SIDE, SIDE), config).to(device)
+    model: PlainDRAW | DRAW = (PlainDRAW(config) if kind == "plain" else DRAW((1, SIDE, SIDE), config)).to(device)
     if kind == "compiled":
-        model.step = torch.compile(model.step)  # type: ignore[method-assign]
-    optimizer = torch.optim.AdamW((plain if kind == "plain" else model).parameters(), lr=1e-3, fused=True)
+        vars(model)["step"] = torch.compile(model.step)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     pictures = (torch.rand(BATCH, 1, SIDE, SIDE, device=device) < 0.13).float()
     generator = torch.Generator(device).manual_seed(0)
 
     def bound() -> Tensor:
-        if kind == "plain":
-            loss: Tensor = plain(pictures.flatten(1))
+        if isinstance(model, PlainDRAW):
+            loss: Tensor = model(pictures.flatten(1))
             return loss
         inferred = model(pictures, draw_noise(model, BATCH, generator))
         return (inferred.divergences.sum(0) - model.output.log_probability(pictures, inferred.canvas)).mean()
@@ -206,16 +205,22 @@ def measure_windows(asked: Arguments) -> None:
 
 
 def make_memory(steps: int) -> Measure:
-    """Make a training with T steps, and tell the most memory that it has taken so far, in MiB."""
+    """Make a training with T steps, and tell the most memory that it takes beside the libraries, in MiB."""
+    before = _peak_memory()
     update = make_update("ours", 0.0, DRAWConfig(steps=steps))
 
     def peak() -> float:
         update()
-        if torch.cuda.is_available():
-            return torch.cuda.max_memory_allocated() / 2**20
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+        return _peak_memory() - before
 
     return peak
+
+
+def _peak_memory() -> float:
+    """Tell the most memory that this process has taken so far, on the GPU where there is one, in MiB."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 def measure_memory(asked: Arguments) -> None:

@@ -22,7 +22,7 @@ class LatentConfig:
     """The model's name."""
 
     data: str = "digits"
-    """Which pictures: digits (no download), mnist, fashion_mnist, binarized_mnist."""
+    """Which pictures: digits or circle_square (no download), mnist, fashion_mnist, binarized_mnist."""
     output: Literal["bernoulli", "gaussian", "logistic"] = "bernoulli"
     """Distribution over pictures: "bernoulli" of black and white pixels, grey ones being binarised by chance every time they are
     seen; "gaussian" or "logistic" (256 levels) of grey or coloured ones."""

@@ -12,37 +12,8 @@ from torch import Tensor, nn
 
 from generative.config import DRAWConfig
 from generative.filterbank import NUMBERS, Window, check_window, even_numbers, make_window, read_missing, write
-from generative.latent import Inference, LatentModel
-
-
-class LSTMCell(nn.Module):
-    """A long short-term memory cell whose four gates see input and state in one matrix product.
-
-    Args:
-        inputs: numbers that come in.
-        units: of state and cell.
-    """
-
-    def __init__(self, inputs: int, units: int) -> None:
-        super().__init__()
-        self.units = units
-        self.gates = nn.Linear(inputs + units, 4 * units)
-
-    def forward(self, inputs: tuple[Tensor, ...], state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Take one step.
-
-        Args:
-            inputs: (B, ·) each; together as many numbers as come in.
-            state: h and c, (B, units) each.
-
-        Returns:
-            The new ones.
-        """
-        hidden, cell = state
-        gates, new = self.gates(torch.cat((*inputs, hidden), 1)).float().split((3 * self.units, self.units), 1)
-        enter, forget, leave = gates.sigmoid().chunk(3, 1)
-        cell = forget * cell + enter * new.tanh()
-        return leave * cell.tanh(), cell
+from generative.latent import Inference, LatentModel, draw_latents
+from generative.lstm import LSTMCell
 
 
 class Heads(NamedTuple):
@@ -127,12 +98,16 @@ class DRAW(LatentModel):
 
     def forward(self, pictures: Tensor, noise: Tensor, labels: Tensor | None = None) -> Inference:
         """Look at pictures and draw them; see `LatentModel`."""
-        return self.watch(pictures, noise, labels)[0]
+        return self._infer(pictures, noise, labels, None)
 
-    def watch(
-        self, pictures: Tensor, noise: Tensor, labels: Tensor | None = None, looks: list[Look] | None = None
-    ) -> tuple[Inference, list[Look]]:
-        """Look at pictures and draw them, as `forward` does, and keep what each step did in `looks`, if a list is given."""
+    def watch(self, pictures: Tensor, noise: Tensor, labels: Tensor | None = None) -> tuple[Inference, list[Look]]:
+        """Look at pictures and draw them, as `forward` does, and tell what each step did."""
+        looks: list[Look] = []
+        return self._infer(pictures, noise, labels, looks), looks
+
+    def _infer(self, pictures: Tensor, noise: Tensor, labels: Tensor | None, looks: list[Look] | None) -> Inference:
+        """Take all steps; what each of them did is added to `looks`, if that is asked for."""
+        self.check_shapes(pictures, noise, labels)
         classes = self.one_hot(labels, len(pictures), pictures.device)
         state = self._begin(len(pictures))
         means, log_deviations = [], []
@@ -144,7 +119,7 @@ class DRAW(LatentModel):
             if looks is not None:
                 read_through = self._window(before.heads.read, self.read_size)
                 looks.append(Look(state.canvas, read_through, self._window(state.heads.write, self.write_size)))
-        return Inference(state.canvas, torch.stack(means), torch.stack(log_deviations), noise), looks or []
+        return Inference(state.canvas, torch.stack(means), torch.stack(log_deviations), noise)
 
     def step(self, pictures: Tensor, chance: Tensor, classes: Tensor, state: State) -> tuple[State, Tensor, Tensor]:
         """Look once and write once (equations 3 to 8).
@@ -161,7 +136,7 @@ class DRAW(LatentModel):
         glimpse = self._read(pictures, self.output.mean(state.canvas), state.heads)  # r_t (3, 4)
         encoder = self.encoder((glimpse, state.decoder[0], classes), state.encoder)  # (5)
         mean, log_deviation = self.posterior(encoder[0]).float().chunk(2, 1)
-        latents = mean + log_deviation.exp() * chance  # z_t (6)
+        latents = draw_latents(mean, log_deviation, chance)  # z_t (6)
         return self._draw(latents, classes, state._replace(encoder=encoder)), mean, log_deviation
 
     def generate(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -170,6 +145,7 @@ class DRAW(LatentModel):
 
     def imagine(self, latents: Tensor, labels: Tensor | None = None) -> list[Look]:
         """Draw pictures of latent variables, (T, B, Z), the decoder alone at work; give what each step did (section 2.3)."""
+        self.check_labels(labels)
         classes = self.one_hot(labels, latents.shape[1], latents.device)
         state = self._begin(latents.shape[1])
         looks = []

@@ -17,7 +17,12 @@ from generative.train import load, load_pictures
 
 
 def report(
-    reference: str, device: torch.device, split: str, passes: int, importance_samples: int, env_kwargs: dict[str, Any]
+    reference: str,
+    device: torch.device,
+    split: str = "test",
+    passes: int = 10,
+    importance_samples: int = 0,
+    env_kwargs: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Score a model on every picture of a split.
 
@@ -37,16 +42,21 @@ def report(
         ValueError: if the numbers are out of range.
     """
     model, config, name = load(reference, device)
-    if isinstance(config, ReaderConfig):
-        assert isinstance(model, Reader)
-        return _report_reader(model, replace(config, env_kwargs={**config.env_kwargs, **env_kwargs}), name, split, device)
-    assert isinstance(model, LatentModel)
-    if env_kwargs:
+    changed = env_kwargs or {}
+    if isinstance(model, Reader):
+        assert isinstance(config, ReaderConfig)
+        if importance_samples:
+            raise ValueError(f"{name} names pictures and bounds no probability: leave importance samples out")
+        return _report_reader(model, replace(config, env_kwargs={**config.env_kwargs, **changed}), name, split, device, changed)
+    assert isinstance(config, LatentConfig)
+    if changed:
         raise ValueError(f"{name} makes pictures and is in no environment: leave env_kwargs out")
     return _report_latent(model, config, name, split, device, passes, importance_samples)
 
 
-def _report_reader(model: Reader, config: ReaderConfig, name: str, split: str, device: torch.device) -> dict[str, Any]:
+def _report_reader(
+    model: Reader, config: ReaderConfig, name: str, split: str, device: torch.device, changed: dict[str, Any]
+) -> dict[str, Any]:
     wrong, count = count_errors(model, config, split, device)
     return {
         "model": name,
@@ -57,14 +67,13 @@ def _report_reader(model: Reader, config: ReaderConfig, name: str, split: str, d
         "split": split,
         "env": config.env,
         "glimpses": config.glimpses,
+        **({"env_kwargs": changed} if changed else {}),
     }
 
 
 def _report_latent(
     model: LatentModel, config: LatentConfig, name: str, split: str, device: torch.device, passes: int, importance_samples: int
 ) -> dict[str, Any]:
-    if passes < 1 or importance_samples < 0:
-        raise ValueError(f"passes must be at least 1 and importance samples at least 0, got {passes} and {importance_samples}")
     pictures = load_pictures(config, split, device)
     bound = measure(model, pictures, passes)
     figures: dict[str, Any] = {
@@ -79,6 +88,7 @@ def _report_latent(
         "data": config.data,
         "output": config.output,
         "binarisation": pictures.binarisation,
+        "conditional": config.conditional,
     }
     if importance_samples:
         figures["importance_weighted_nats"] = measure_importance_weighted(model, pictures, importance_samples)

@@ -28,6 +28,8 @@ GAP = 2
 GAP_COLOUR = (70, 74, 90)
 READ_COLOUR = (80, 200, 120)
 WRITE_COLOUR = (240, 90, 70)
+MOVING = 64
+"""Most pictures in a GIF of how they are drawn."""
 
 
 def to_image(pictures: Tensor, columns: int, side: int) -> Image.Image:
@@ -91,12 +93,12 @@ def mark_windows(
             inside(x + reach, left, width),
             inside(y + reach, top, height),
         )
-        draw.rectangle(box, outline=colour, width=round(min(max(deviation * factor / 2, 1), factor * 2)))
+        draw.rectangle(box, outline=colour, width=round(min(max(deviation * factor / 4, 1), 4)))
 
 
 @torch.no_grad()
 def write_samples(model: LatentModel, folder: Path, count: int, seed: int, label: int | None, side: int = 84) -> list[Path]:
-    """Write samples as a grid, `samples.png`, and how DRAW draws them as a GIF, `drawing.gif`, with the window it writes through.
+    """Write samples as a grid, `samples.png`, and how DRAW draws the first of them, `drawing.gif`, with its window.
 
     Args:
         model: in evaluation mode.
@@ -118,10 +120,11 @@ def write_samples(model: LatentModel, folder: Path, count: int, seed: int, label
     generator = torch.Generator(device).manual_seed(seed)
     labels = None
     if label is not None:
+        if model.classes and not 0 <= label < model.classes:
+            raise ValueError(f"label must be within 0 … {model.classes - 1}, got {label}")
         labels = torch.full((count,), label, device=device)
     elif model.classes:
         labels = torch.arange(count, device=device) % model.classes
-    model.check_labels(labels, count)
     latents = draw_noise(model, count, generator)
     columns = -(-count // max(1, round(count**0.5)))
     if not isinstance(model, DRAW):
@@ -129,10 +132,17 @@ def write_samples(model: LatentModel, folder: Path, count: int, seed: int, label
         return [save_image(to_image(model.output.mean(canvas), columns, side), folder / "samples.png")]
     looks = model.imagine(latents, labels)
     samples = to_image(model.output.mean(looks[-1].canvas), columns, side)
+    shown, side_by_side = [_first(look, MOVING) for look in looks], min(columns, 8)
     return [
         save_image(samples, folder / "samples.png"),
-        _write_process(model, looks, folder / "drawing.gif", columns, side),
+        _write_process(model, shown, folder / "drawing.gif", side_by_side, side),
     ]
+
+
+def _first(look: Look, count: int) -> Look:
+    """Keep the first few pictures of a step."""
+    write = None if look.write is None else Window(*(part[:count] for part in look.write))
+    return Look(look.canvas[:count], None, write)
 
 
 def _write_process(model: DRAW, looks: list[Look], path: Path, columns: int, side: int, beside: Tensor | None = None) -> Path:
@@ -187,7 +197,7 @@ def write_reconstructions(
     if not isinstance(model, DRAW):
         canvas = model(batch.pictures, noise, batch.labels).canvas
     else:
-        inferred, looks = model.watch(batch.pictures, noise, batch.labels, [])
+        inferred, looks = model.watch(batch.pictures, noise, batch.labels)
         canvas = inferred.canvas
     both = torch.cat((batch.pictures, model.output.mean(canvas)))
     written = [save_image(to_image(both, count, side), folder / "reconstructions.png")]
@@ -198,7 +208,9 @@ def write_reconstructions(
 
 @torch.no_grad()
 def write_interpolation(model: LatentModel, pictures: Pictures, folder: Path, steps: int, seed: int, side: int = 84) -> list[Path]:
-    """Write the way from one picture to another, five times, `interpolation.png`: their latent variables are mixed, and decoded.
+    """Write the way from one picture to another, five times, `interpolation.png`: means of latent variables, mixed and decoded.
+
+    Of a model that makes pictures by class, all on a way are made by the class of the first.
 
     Args:
         model: in evaluation mode.

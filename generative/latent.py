@@ -12,6 +12,11 @@ from torch import Tensor, nn
 from generative.outputs import OUTPUTS, Output
 
 
+def draw_latents(mean: Tensor, log_deviation: Tensor, noise: Tensor) -> Tensor:
+    """Draw latent variables by what was drawn of N(0, I): z = μ + σ ε (VAE's section 2.4, DRAW's equation 6)."""
+    return mean + log_deviation.exp() * noise
+
+
 class Inference(NamedTuple):
     """What a model infers about a batch of B pictures in T steps, z_t ~ q(z_t | x, z_1 … z_{t-1}) = N(μ_t, σ_t²).
 
@@ -30,7 +35,7 @@ class Inference(NamedTuple):
     @property
     def latents(self) -> Tensor:
         """(T, B, Z), z_t."""
-        return self.means + self.log_deviations.exp() * self.noise
+        return draw_latents(self.means, self.log_deviations, self.noise)
 
     @property
     def divergences(self) -> Tensor:
@@ -87,31 +92,43 @@ class LatentModel(nn.Module):
         raise NotImplementedError
 
     def check(self, pictures: Tensor, labels: Tensor | None) -> None:
-        """See that pictures are such as the model is of.
+        """See that pictures from elsewhere are such as the model is of; this waits for the device.
 
         Raises:
-            ValueError: if they are of another size, not within [0, 1], or their classes are missing or not wanted.
+            ValueError: if they are of another size, not within [0, 1], or their classes are missing, not wanted or out of range.
         """
-        if tuple(pictures.shape[1:]) != self.shape:
-            raise ValueError(f"this model is of pictures of shape {self.shape}, got {tuple(pictures.shape[1:])}")
+        self._check_size(pictures)
         if not bool(((pictures >= 0) & (pictures <= 1)).all()):
             raise ValueError(f"pictures must lie within [0, 1], got {pictures.min():.4g} … {pictures.max():.4g}")
-        self.check_labels(labels, len(pictures))
+        self.check_labels(labels)
+        if labels is not None and (labels.shape != (len(pictures),) or not bool(((labels >= 0) & (labels < self.classes)).all())):
+            raise ValueError(f"classes must be {len(pictures)} whole numbers within 0 … {self.classes - 1}")
 
-    def check_labels(self, labels: Tensor | None, count: int) -> None:
-        """See that classes are given where the model knows of such, one for each picture.
+    def check_shapes(self, pictures: Tensor, noise: Tensor, labels: Tensor | None) -> None:
+        """See that pictures, noise and classes are of the model's shapes, without waiting for the device.
 
         Raises:
-            ValueError: if they are missing, not wanted, or out of range.
+            ValueError: if they are not, or if classes are missing or not wanted.
         """
-        if not self.classes:
-            if labels is not None:
-                raise ValueError("this model knows of no classes: train one with conditional=True")
-            return
-        if labels is None:
+        self._check_size(pictures)
+        if tuple(noise.shape) != (right := (self.steps, len(pictures), self.latents)):
+            raise ValueError(f"noise must be of shape (T, B, Z) = {right}, got {tuple(noise.shape)}")
+        self.check_labels(labels)
+
+    def _check_size(self, pictures: Tensor) -> None:
+        if tuple(pictures.shape[1:]) != self.shape:
+            raise ValueError(f"this model is of pictures of shape {self.shape}, got {tuple(pictures.shape[1:])}")
+
+    def check_labels(self, labels: Tensor | None) -> None:
+        """See that classes are given if the model knows of such, and only then.
+
+        Raises:
+            ValueError: if they are missing or not wanted.
+        """
+        if self.classes and labels is None:
             raise ValueError(f"this model makes pictures by class: say which of {self.classes}")
-        if labels.shape != (count,) or not bool(((labels >= 0) & (labels < self.classes)).all()):
-            raise ValueError(f"classes must be {count} whole numbers within 0 … {self.classes - 1}")
+        if not self.classes and labels is not None:
+            raise ValueError("this model knows of no classes: train one with conditional=True")
 
     def one_hot(self, labels: Tensor | None, count: int, device: torch.device) -> Tensor:
         """Write classes as (B, K) of zeros and ones; (B, 0) for a model that knows of none."""

@@ -8,9 +8,12 @@ Salakhutdinov 2015, arXiv 1509.00519, equation 8).
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from rich.console import Console
+from rich.progress import track
 from torch import Tensor
 
 from generative.latent import Inference, LatentModel
@@ -21,7 +24,7 @@ CHUNK = 500
 
 @dataclass(frozen=True)
 class Bound:
-    """A lower bound of log p(x), its sign turned so that lower is better.
+    """A lower bound of log p(x), of a model by class of log p(x | class), its sign turned so that lower is better.
 
     Attributes:
         nats: mean over all pictures and passes.
@@ -65,14 +68,15 @@ def measure(model: LatentModel, pictures: Pictures, passes: int = 1, seed: int =
         seed: of latent variables and of binarisation, drawn anew in each pass.
 
     Raises:
-        ValueError: if the pictures are not such as the model is of.
+        ValueError: if there are no passes, or the pictures are not such as the model is of.
     """
+    if passes < 1:
+        raise ValueError(f"passes must be at least 1, got {passes}")
     means, divergences = [], torch.zeros(model.steps, device=pictures.images.device)
     for number in range(passes):
         generator = torch.Generator(pictures.images.device).manual_seed(seed + number)
         total = torch.zeros((), dtype=torch.float64, device=pictures.images.device)
-        for batch in pictures.batches(CHUNK, generator):
-            model.check(*batch)
+        for batch in _watched(pictures, generator, f"pass {number + 1} of {passes}"):
             inferred = model(batch.pictures, draw_noise(model, len(batch.pictures), generator), batch.labels)
             total += evidence_lower_bound(model, batch, inferred).sum(dtype=torch.float64)
             divergences += inferred.divergences.sum(1)
@@ -93,14 +97,26 @@ def measure_importance_weighted(model: LatentModel, pictures: Pictures, samples:
         pictures: of which split; each is binarised once, if it is.
         samples: k, at least 1.
         seed: of latent variables and of binarisation.
+
+    Raises:
+        ValueError: if there are no samples, or the pictures are not such as the model is of.
     """
+    if samples < 1:
+        raise ValueError(f"importance samples must be at least 1, got {samples}")
     generator = torch.Generator(pictures.images.device).manual_seed(seed)
     total = 0.0
-    for batch in pictures.batches(CHUNK, generator):
-        model.check(*batch)
+    for batch in _watched(pictures, generator, f"{samples} samples of each"):
         weights = torch.full((len(batch.pictures),), -math.inf, device=pictures.images.device)
         for _ in range(samples):
             inferred = model(batch.pictures, draw_noise(model, len(batch.pictures), generator), batch.labels)
             weights = torch.logaddexp(weights, log_weights(model, batch, inferred))
         total += float((weights - math.log(samples)).sum(dtype=torch.float64))
     return -total / len(pictures)
+
+
+def _watched(pictures: Pictures, generator: torch.Generator, what: str) -> Iterator[Batch]:
+    """Show every picture once, and on a terminal how far that is."""
+    console = Console(stderr=True)
+    batches = pictures.batches(CHUNK, generator)
+    total = -(-len(pictures) // CHUNK)
+    yield from track(batches, what, total, console=console, transient=True, disable=not console.is_terminal)

@@ -11,12 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from generative.config import ReaderConfig
-from generative.draw import LSTMCell
 from generative.filterbank import NUMBERS, Window, check_window, even_numbers, make_window, read
+from generative.lstm import LSTMCell
 
 
 class Reader(nn.Module):
-    """An LSTM that reads through a window.
+    """An LSTM that reads through a window; its first state and cell are learned.
+
+    Between window and LSTM lies a layer of rectified linear units that sees the glimpse beside the window's five numbers: the paper
+    says that the LSTM is given the glimpse, and not how.
 
     Args:
         shape: of a picture, (C, H, W).

@@ -13,10 +13,9 @@ from attention_core.config import from_dict, to_dict
 from attention_core.curves import draw_panels
 from attention_core.order import ShuffledIndex
 from attention_core.run_folder import RunFolder
-from attention_core.training import fit, make_accelerator
+from attention_core.training import fit, make_accelerator, share_of
 from attention_core.zoo import ModelError, find_model
-from attention_env.classification import ClassifierLearner, make_environment, picture_shape
-from attention_env.envs.glimpse import GlimpseVectorEnv
+from attention_env.classification import ClassifierLearner, picture_shape
 from generative.config import CONFIGS, DRAWConfig, GenerativeConfig, LatentConfig, ReaderConfig, VAEConfig
 from generative.draw import DRAW
 from generative.latent import LatentModel
@@ -26,6 +25,8 @@ from generative.recogniser import Reader, answer_loss
 from generative.vae import VAE
 
 NATS = "validation/elbo_nats"
+MADE_FOR = ("kind", "shape", "classes")
+"""What a model's configuration says of it beside its settings, so that it can be made without its pictures."""
 LATENT_PANELS = {
     "bound in nats, training": ["losses/elbo_nats"],
     "bound in nats, validation": [NATS],
@@ -40,14 +41,24 @@ READER_PANELS = {
 }
 
 
-def new_model(config: LatentConfig, pictures: Pictures) -> LatentModel:
-    """Make an untrained model of pictures; its weights depend on `config.seed` alone."""
+def new_model(config: GenerativeConfig, shape: tuple[int, int, int], classes: int) -> LatentModel | Reader:
+    """Make an untrained model; its weights depend on `config.seed` alone.
+
+    Args:
+        config: its settings.
+        shape: of the pictures, (C, H, W).
+        classes: how many a reader names, or a model makes pictures by; 0 for one that knows of none.
+
+    Raises:
+        ValueError: if a window does not fit the pictures.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         if isinstance(config, VAEConfig):
-            return VAE(pictures.shape, config, pictures.classes)
-        assert isinstance(config, DRAWConfig)
-        return DRAW(pictures.shape, config, pictures.classes)
+            return VAE(shape, config, classes)
+        if isinstance(config, DRAWConfig):
+            return DRAW(shape, config, classes)
+        return Reader(shape, classes, config)
 
 
 def load_pictures(config: LatentConfig, split: str, device: torch.device) -> Pictures:
@@ -64,26 +75,21 @@ class LatentLearner:
 
     chooses = NATS
 
-    def __init__(self, config: LatentConfig, accelerator: Accelerator) -> None:
+    def __init__(self, config: VAEConfig | DRAWConfig, accelerator: Accelerator) -> None:
         """Load pictures, make the model and its random stream.
 
         Raises:
             ValueError: if the batch cannot be shared out evenly, or a window does not fit the pictures.
-            ModelError: if there is no model to start from, or it is of other sizes.
         """
-        processes = accelerator.num_processes
-        if config.batch_size % processes:
-            raise ValueError(f"batch_size={config.batch_size} cannot be shared out evenly among {processes} processes")
-        share = config.batch_size // processes
-        self.mine = slice(accelerator.process_index * share, (accelerator.process_index + 1) * share)
+        self.mine = share_of(accelerator, config.batch_size)
         self.config = config
         self.device = accelerator.device
         self.examples_per_update = config.batch_size
         self.pictures = load_pictures(config, "train", self.device)
-        self.model = new_model(config, self.pictures)
-        if config.start:
-            find_model(config.start).load_into(self.model)
-        self.module: nn.Module = self.model.to(self.device)
+        model = new_model(config, self.pictures.shape, self.pictures.classes)
+        assert isinstance(model, LatentModel)
+        self.model = model.to(self.device)
+        self.module: nn.Module = self.model
         self.order = ShuffledIndex(len(self.pictures), config.seed)
         self.chance = torch.Generator(self.device).manual_seed(config.seed + 1)
         self.updates = 0
@@ -91,7 +97,7 @@ class LatentLearner:
     def loss(self, module: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
         """Show the next batch of pictures; the loss is the bound with its sign turned, in nats."""
         size = self.config.batch_size
-        index = torch.from_numpy(self.order.take(size)[self.mine]).to(self.device)
+        index = torch.from_numpy(self.order.take(size)[self.mine]).to(self.device, non_blocking=True)
         chance = self.pictures.chance(size, self.chance)
         noise = draw_noise(self.model, size, self.chance)[:, self.mine]
         batch = self.pictures.show(index, None if chance is None else chance[self.mine])
@@ -132,13 +138,6 @@ class LatentLearner:
         self.chance.set_state(state["chance"].cpu())
 
 
-def new_reader(config: ReaderConfig, environment: GlimpseVectorEnv) -> Reader:
-    """Make an untrained reader for the pictures of an environment; its weights depend on `config.seed` alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        return Reader(picture_shape(environment), environment.pictures.classes, config)
-
-
 class ReaderLearner(ClassifierLearner):
     """A reader and the pictures that it names, as the training loop wants them."""
 
@@ -146,7 +145,7 @@ class ReaderLearner(ClassifierLearner):
 
     def new_network(self) -> nn.Module:
         """Make the reader that the settings describe."""
-        return new_reader(self.config, self.environment)
+        return new_model(self.config, picture_shape(self.environment), self.environment.pictures.classes)
 
     def answer_loss(self, scores: Tensor, labels: Tensor) -> Tensor:
         """Give the cross-entropy of the last answer, and of the earlier ones in their measure."""
@@ -169,18 +168,32 @@ def train(config: GenerativeConfig, place: Path, max_seconds: float | None = Non
         FloatingPointError: if a part of the loss is no finite number.
     """
     accelerator = make_accelerator(config.training)
-    reads = isinstance(config, ReaderConfig)
-    learner = ReaderLearner(config, accelerator) if isinstance(config, ReaderConfig) else LatentLearner(config, accelerator)
+    learner: LatentLearner | ReaderLearner
+    if isinstance(config, ReaderConfig):
+        learner, panels = ReaderLearner(config, accelerator), READER_PANELS
+        made_for = {"shape": list(picture_shape(learner.environment)), "classes": learner.environment.pictures.classes}
+    else:
+        learner, panels = LatentLearner(config, accelerator), LATENT_PANELS
+        made_for = {"shape": list(learner.pictures.shape), "classes": learner.pictures.classes}
     folder = RunFolder(place, writes=accelerator.is_main_process)
-    folder.begin({"kind": config.kind, **to_dict(config)})
+    folder.begin({"kind": config.kind, **made_for, **to_dict(config)})
+    if isinstance(config, LatentConfig) and config.start and folder.newest_checkpoint() is None:
+        _start_from(config.start, learner.module)
     torch.manual_seed(config.seed + 2 + 1000 * accelerator.process_index)  # of dropout
     fit(learner, config.training, folder, accelerator, max_seconds)
     if folder.writes:
-        draw_panels(folder, READER_PANELS if reads else LATENT_PANELS, "updates")
+        draw_panels(folder, panels, "updates")
     return folder
 
 
-def load(reference: str, device: torch.device) -> tuple[nn.Module, GenerativeConfig, str]:
+def _start_from(reference: str, model: nn.Module) -> None:
+    try:
+        find_model(reference).load_into(model)
+    except ModelError as error:
+        raise ModelError(f"start={reference!r} must be a model of the same sizes as these settings: {error}") from error
+
+
+def load(reference: str, device: torch.device) -> tuple[LatentModel | Reader, GenerativeConfig, str]:
     """Load a model from a zoo name, a run folder or a weights file.
 
     Returns:
@@ -190,15 +203,15 @@ def load(reference: str, device: torch.device) -> tuple[nn.Module, GenerativeCon
         ModelError: if there is none, or it is another kind of model.
     """
     saved = find_model(reference)
-    settings = dict(saved.config)
-    kind = settings.pop("kind", None)
+    kind, shape, classes = (saved.config.get(name) for name in MADE_FOR)
     if kind not in CONFIGS:
         raise ModelError(f"{saved.name} is a model of kind {kind!r}, not one of {', '.join(CONFIGS)}: use its own command")
-    config: GenerativeConfig = from_dict(CONFIGS[kind], settings)
-    model: nn.Module
-    if isinstance(config, ReaderConfig):
-        model = new_reader(config, make_environment(config, device, 1, "validation"))
-    else:
-        model = new_model(config, load_pictures(config, "validation", device))
+    if shape is None or classes is None:
+        raise ModelError(f"{saved.name}'s configuration does not say of which pictures it is (shape, classes): train it anew")
+    config: GenerativeConfig = from_dict(
+        CONFIGS[kind], {name: value for name, value in saved.config.items() if name not in MADE_FOR}
+    )
+    channels, height, width = shape
+    model = new_model(config, (channels, height, width), classes)
     saved.load_into(model)
     return model.to(device).eval(), config, saved.name

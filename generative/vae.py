@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from generative.config import VAEConfig
-from generative.latent import Inference, LatentModel
+from generative.latent import Inference, LatentModel, draw_latents
 
 
 class Gated(nn.Module):
@@ -55,14 +55,16 @@ class VAE(LatentModel):
 
     def forward(self, pictures: Tensor, noise: Tensor, labels: Tensor | None = None) -> Inference:
         """Infer z in one step; see `LatentModel`."""
+        self.check_shapes(pictures, noise, labels)
         classes = self.one_hot(labels, len(pictures), pictures.device)
         hidden = self.encoder(torch.cat((pictures.flatten(1), classes), 1))
         mean, log_deviation = self.posterior(hidden).float().chunk(2, -1)  # (B, Z) each
-        inferred = Inference(pictures, mean[None], log_deviation[None], noise)
-        return inferred._replace(canvas=self._decode(inferred.latents[0], classes))
+        canvas = self._decode(draw_latents(mean, log_deviation, noise[0]), classes)
+        return Inference(canvas, mean[None], log_deviation[None], noise)
 
     def generate(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Make pictures in one step; see `LatentModel`."""
+        self.check_labels(labels)
         return self._decode(latents[0], self.one_hot(labels, latents.shape[1], latents.device))[None]
 
     def _decode(self, latents: Tensor, classes: Tensor) -> Tensor:

@@ -215,8 +215,8 @@ def test_reader_is_shown_at_work(runs: dict[str, Path], capsys: pytest.CaptureFi
     assert named[0] == "named"
     assert len(named[1:]) == 2
     assert set(map(int, named[1:])) <= set(range(10))
-    assert written(said) == {"reading.gif": ((2 * 202 + 2, 202 + 2), 3)}
-    assert (runs["drawreader"] / "figures" / "reading.gif").exists()
+    assert written(said) == {"naming.gif": ((2 * 202 + 2, 202 + 2), 3)}
+    assert (runs["drawreader"] / "figures" / "naming.gif").exists()
 
 
 # What is refused --------------------------------------------------------------------------------------------------------
@@ -278,7 +278,7 @@ BAD_USE = {
         "draw makes pictures and names none: train one with attention draw train",
     ),
     "class of a model without": ("vae", ["vae", "sample", "--label", "3"], "train one with conditional=True"),
-    "class out of range": ("draw by class", ["draw", "sample", "--label", "10"], "whole numbers within 0 … 9"),
+    "class out of range": ("draw by class", ["draw", "sample", "--label", "10"], "label must be within 0 … 9, got 10"),
     "no samples": ("vae", ["vae", "sample", "--count", "0"], "at least one picture can be made, got 0"),
     "too many reconstructions": (
         "vae",

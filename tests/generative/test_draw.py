@@ -12,7 +12,7 @@ from loops import Loop, linear_by_loop, lstm_by_loop, randomise, read_by_loop, s
 from torch import Tensor, nn
 
 from generative.config import DRAWConfig
-from generative.draw import DRAW, Look, LSTMCell
+from generative.draw import DRAW, LSTMCell
 from generative.filterbank import even_numbers
 
 HEIGHT, WIDTH = 4, 6
@@ -132,7 +132,7 @@ def test_inference_equals_the_unrolled_equations(attention: bool, channels: int,
     model = make(attention, channels, classes)
     pictures, noise = draw(channels)
     labels = LABELS if classes else None
-    inferred, looks = model.watch(pictures, noise, labels, [])
+    inferred, looks = model.watch(pictures, noise, labels)
     assert inferred.canvas.shape == pictures.shape
     assert inferred.means.shape == inferred.log_deviations.shape == (STEPS, COUNT, 5)
     assert len(looks) == STEPS
@@ -147,7 +147,7 @@ def test_inference_equals_the_unrolled_equations(attention: bool, channels: int,
 def test_windows_that_are_watched_are_those_in_use() -> None:
     model = make()
     pictures, noise = draw()
-    looks = model.watch(pictures, noise, None, [])[1]
+    looks = model.watch(pictures, noise, None)[1]
     for row, right in enumerate(unroll_all(model, pictures, noise, None)):
         for step, look in enumerate(looks):
             for window, numbers, size in ((look.read, right.reads[step], 2), (look.write, right.writes[step], 3)):
@@ -163,17 +163,14 @@ def test_windows_that_are_watched_are_those_in_use() -> None:
                 assert [values[row].item() for values in window] == pytest.approx(expected, rel=1e-3)
 
 
-def test_nothing_is_watched_unless_it_is_asked_for() -> None:
+def test_watching_changes_nothing() -> None:
     model = make()
     pictures, noise = draw()
-    kept: list[Look] = []
     inferred, looks = model.watch(pictures, noise)
-    assert looks == []
-    assert torch.equal(model.watch(pictures, noise, None, kept)[0].canvas, inferred.canvas)
     assert torch.equal(model(pictures, noise).canvas, inferred.canvas)
-    assert torch.equal(kept[-1].canvas, inferred.canvas)
+    assert torch.equal(looks[-1].canvas, inferred.canvas)
     without = make(attention=False)
-    assert all(look.read is None and look.write is None for look in without.watch(pictures, noise, None, [])[1])
+    assert all(look.read is None and look.write is None for look in without.watch(pictures, noise, None)[1])
 
 
 @MODELS
@@ -181,7 +178,7 @@ def test_generating_from_the_latents_of_an_inference_gives_its_canvases(attentio
     model = make(attention, channels, classes)
     pictures, noise = draw(channels)
     labels = LABELS if classes else None
-    inferred, looks = model.watch(pictures, noise, labels, [])
+    inferred, looks = model.watch(pictures, noise, labels)
     made = model.generate(inferred.latents, labels)
     assert made.shape == (STEPS, *pictures.shape)
     torch.testing.assert_close(made, torch.stack([look.canvas for look in looks]), rtol=1e-4, atol=1e-5)
@@ -212,11 +209,11 @@ def test_the_decoder_alone_generates(attention: bool) -> None:
 def test_every_step_has_noise_of_its_own(attention: bool) -> None:
     model = make(attention, steps=4)
     pictures, noise = draw(steps=4)
-    before = model.watch(pictures, noise, None, [])
+    before = model.watch(pictures, noise, None)
     for changed in range(4):
         other = noise.clone()
         other[changed] += 1
-        after = model.watch(pictures, other, None, [])
+        after = model.watch(pictures, other, None)
         for step in range(4):
             same = [
                 torch.equal(before[0].means[step], after[0].means[step]),
@@ -327,7 +324,7 @@ def test_half_precision_around_it_leaves_canvas_and_exponentials_in_single(atten
 
 def test_untrained_windows_share_the_picture_evenly() -> None:
     model = DRAW((1, 28, 28), DRAWConfig(steps=1, hidden=8, latents=2))
-    _, looks = model.watch(torch.zeros(1, 1, 28, 28), torch.zeros(1, 1, 2), looks=[])
+    _, looks = model.watch(torch.zeros(1, 1, 28, 28), torch.zeros(1, 1, 2))
     read_through, write_through = looks[0].read, looks[0].write
     assert read_through is not None
     assert write_through is not None

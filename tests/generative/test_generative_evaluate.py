@@ -12,6 +12,7 @@ import pytest
 import torch
 from test_generative_train import DRAW_CONFIG, FEW, LATENT, READER_CONFIG, VAE_CONFIG
 from torch import Tensor
+from untrained_models import untrained
 
 from attention_core.statistics import wilson_interval
 from attention_core.zoo import ModelError
@@ -20,7 +21,7 @@ from generative.config import GenerativeConfig, LatentConfig
 from generative.evaluate import report
 from generative.latent import LatentModel
 from generative.likelihood import measure, measure_importance_weighted
-from generative.train import load, load_pictures, new_model, train
+from generative.train import load, load_pictures, train
 
 CPU = torch.device("cpu")
 
@@ -67,6 +68,7 @@ def test_report_of_a_model_says_what_was_measured_and_of_what(runs: dict[str, st
         "data": "digits",
         "output": config.output,
         "binarisation": binarisation,
+        "conditional": config.conditional,
     }
 
 
@@ -110,12 +112,24 @@ def test_reader_of_another_task_is_scored_there(runs: dict[str, str]) -> None:
     assert plain["value"] != turned["value"]
 
 
-@pytest.mark.parametrize(("passes", "samples"), [(0, 0), (-1, 0), (1, -1)])
-def test_numbers_out_of_range_are_refused(runs: dict[str, str], passes: int, samples: int) -> None:
-    with pytest.raises(
-        ValueError, match=f"passes must be at least 1 and importance samples at least 0, got {passes} and {samples}"
-    ):
-        report(runs["vae"], CPU, "test", passes, samples, {})
+@pytest.mark.parametrize(
+    ("passes", "samples", "message"),
+    [
+        (0, 0, "passes must be at least 1, got 0"),
+        (-1, 0, "passes must be at least 1, got -1"),
+        (1, -1, "importance samples must be at least 1, got -1"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(runs: dict[str, str], passes: int, samples: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        report(runs["vae"], CPU, "test", passes, samples)
+
+
+def test_readers_bound_no_probability_and_makers_are_in_no_environment(runs: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="drawreader names pictures and bounds no probability"):
+        report(runs["drawreader"], CPU, importance_samples=5)
+    with pytest.raises(ValueError, match="vae makes pictures and is in no environment"):
+        report(runs["vae"], CPU, passes=1, env_kwargs={"glimpses": 3})
 
 
 def test_model_that_is_not_there_is_told(tmp_path: Path) -> None:
@@ -143,7 +157,7 @@ CLASSES = torch.tensor([0, 9])
     ids=["larger", "coloured", "flat", "bytes", "negative", "no numbers"],
 )
 def test_other_pictures_are_refused(config: LatentConfig, pictures: Tensor, message: str) -> None:
-    model = new_model(config, load_pictures(config, "test", CPU))
+    model = untrained(config)
     model.check(RIGHT, None)
     with pytest.raises(ValueError, match=message):
         model.check(pictures, None)
@@ -162,21 +176,21 @@ def test_other_pictures_are_refused(config: LatentConfig, pictures: Tensor, mess
     ids=["missing", "too few", "of another shape", "too large", "negative"],
 )
 def test_missing_or_wrong_classes_are_refused(name: str, labels: Tensor | None, message: str) -> None:
-    model = new_model(LATENT[name], load_pictures(LATENT[name], "test", CPU))
+    model = untrained(LATENT[name])
     model.check(RIGHT, CLASSES)
     with pytest.raises(ValueError, match=message):
         model.check(RIGHT, labels)
 
 
 def test_classes_that_are_not_wanted_are_refused() -> None:
-    model = new_model(VAE_CONFIG, load_pictures(VAE_CONFIG, "test", CPU))
+    model = untrained(VAE_CONFIG)
     with pytest.raises(ValueError, match="this model knows of no classes: train one with conditional=True"):
         model.check(RIGHT, CLASSES)
 
 
 def test_pictures_are_checked_where_they_are_measured() -> None:
     by_class = LATENT["vae by class"]
-    model, other = (new_model(config, load_pictures(config, "test", CPU)).eval() for config in (VAE_CONFIG, by_class))
+    model, other = (untrained(config).eval() for config in (VAE_CONFIG, by_class))
     with pytest.raises(ValueError, match="this model knows of no classes"):
         measure(model, load_pictures(by_class, "test", CPU))
     with pytest.raises(ValueError, match="this model makes pictures by class"):

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 import yaml
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from untrained_models import untrained
 
 from attention_core.config import TrainingConfig
 from attention_core.run_folder import RunError, RunFolder
@@ -26,7 +27,7 @@ from attention_env.sources import load_pictures as load_source
 from generative.config import DRAWConfig, GenerativeConfig, LatentConfig, ReaderConfig, VAEConfig
 from generative.latent import LatentModel
 from generative.likelihood import measure
-from generative.train import NATS, LatentLearner, ReaderLearner, load, load_pictures, new_model, new_reader, train
+from generative.train import NATS, LatentLearner, ReaderLearner, load, load_pictures, train
 
 CPU = torch.device("cpu")
 DIGITS = "attention_env/Digits-v0"
@@ -97,6 +98,8 @@ def test_training_leaves_a_complete_folder_and_the_model_comes_back_as_it_was_va
     assert [row["update"] for row in folder.rows()] == [2, 2, 4, 4]
     plain = yaml.safe_load(folder.config.read_text())
     assert plain.pop("kind") == config.kind
+    assert plain.pop("shape") == [1, 8, 8]
+    assert plain.pop("classes") == (10 if isinstance(config, ReaderConfig) or config.conditional else 0)
     assert plain == dataclasses.asdict(config)
 
     model, loaded, name = load(str(folder.path), CPU)
@@ -135,9 +138,9 @@ def test_weights_depend_on_the_seed(config: GenerativeConfig) -> None:
     for seed in (0, 1):
         config = dataclasses.replace(config, seed=seed)
         if isinstance(config, ReaderConfig):
-            model: nn.Module = new_reader(config, make_environment(config, CPU, 1, "train"))
+            model: nn.Module = untrained(config)
         else:
-            model = new_model(config, load_pictures(config, "train", CPU))
+            model = untrained(config)
         vectors.append(nn.utils.parameters_to_vector(model.parameters()))
     assert not torch.equal(*vectors)
 
@@ -162,7 +165,7 @@ def first_digits(config: LatentConfig, count: int) -> tuple[Tensor, Tensor]:
 def test_the_loss_is_the_bound_of_the_first_batch_by_hand(name: str, tmp_path: Path) -> None:
     config = dataclasses.replace(LATENT[name], seed=3, training=TrainingConfig(updates=1, log_every=1))
     logged = next(train(config, tmp_path).rows())
-    model = new_model(config, load_pictures(config, "train", CPU))
+    model = untrained(config)
     grey, labels = first_digits(config, 8)
     chance = torch.Generator().manual_seed(config.seed + 1)
     pictures = (torch.rand(8, 1, 8, 8, generator=chance) < grey).float()
@@ -187,7 +190,7 @@ def test_the_loss_is_the_bound_of_the_first_batch_by_hand(name: str, tmp_path: P
 def test_grey_pictures_are_learned_as_they_are(tmp_path: Path) -> None:
     config = dataclasses.replace(LATENT["vae of grey pictures"], training=TrainingConfig(updates=1, log_every=1))
     logged = next(train(config, tmp_path).rows())
-    model = new_model(config, load_pictures(config, "train", CPU))
+    model = untrained(config)
     pictures, _ = first_digits(config, 8)
     canvas = model(pictures, torch.randn(1, 8, 4, generator=torch.Generator().manual_seed(1))).canvas
     expected = (((pictures - canvas.sigmoid()) / 0.2).square() / 2 + math.log(0.2 * math.sqrt(2 * math.pi))).sum() / 8
@@ -201,7 +204,7 @@ def test_the_readers_loss_is_the_cross_entropy_of_its_answers(every_answer: floa
     logged = next(train(config, tmp_path).rows())
     environment = make_environment(config, CPU, 8, "train")
     pictures, labels = show(environment, np.random.default_rng([0, 0]).permutation(1257)[:8])
-    scores = new_reader(config, environment)(pictures)
+    scores = untrained(config)(pictures)
     first, second, last = (F.cross_entropy(answer, labels).item() for answer in scores)
     assert logged["losses/answer"] == pytest.approx(last + every_answer * (first + second), rel=1e-5)
     assert logged["charts/success"] == pytest.approx((scores[-1].argmax(-1) == labels).float().mean().item())
@@ -405,13 +408,21 @@ def test_weights_of_other_settings_are_refused_with_the_shapes(tmp_path: Path) -
 
 def test_a_training_begins_with_the_weights_that_it_is_told_to(tmp_path: Path) -> None:
     short = train(DRAW_CONFIG, tmp_path / "short")
-    longer = dataclasses.replace(DRAW_CONFIG, steps=7, start=str(short.path))
-    started = LatentLearner(longer, make_accelerator(FEW)).model.state_dict()
-    for name, weight in load_file(short.model).items():
-        assert torch.equal(started[name], weight)
-    assert train(longer, tmp_path / "longer").model.is_file()
-    with pytest.raises(ModelError, match="posterior"):
+    still = dataclasses.replace(FEW, updates=1, learning_rate=0.0, average=0.0)
+    longer = dataclasses.replace(DRAW_CONFIG, steps=7, start=str(short.path), training=still)
+    found, begun = load_file(train(longer, tmp_path / "longer").model), load_file(short.model)
+    assert {*found} == {*begun}
+    assert all(torch.equal(found[name], weight) for name, weight in begun.items())
+    with pytest.raises(ModelError, match=r"(?s)start='.*short' must be a model of the same sizes as these settings: .*posterior"):
         train(dataclasses.replace(longer, latents=5), tmp_path / "other")
+
+
+def test_a_training_goes_on_without_the_model_that_it_began_with(tmp_path: Path) -> None:
+    short = train(VAE_CONFIG, tmp_path / "short")
+    config = dataclasses.replace(VAE_CONFIG, start=str(short.path))
+    train(config, tmp_path / "run", max_seconds=0.0)
+    short.path.rename(tmp_path / "elsewhere")
+    assert [row["update"] for row in train(config, tmp_path / "run").rows()][-1] == FEW.updates
 
 
 WRONG: dict[str, tuple[GenerativeConfig, str]] = {

@@ -288,6 +288,6 @@ def test_standard_error_tells_how_far_the_figure_is_from_the_mean_of_many(grey: 
 def test_pictures_of_another_kind_are_refused(binary: Pictures) -> None:
     for measurement in (measure, lambda model, pictures: measure_importance_weighted(model, pictures, 1)):
         with pytest.raises(ValueError, match=r"this model is of pictures of shape \(1, 8, 9\)"):
-            measurement(Watcher((1, 8, 9)), binary)
+            measurement(VAE((1, 8, 9), VAEConfig()), binary)
         with pytest.raises(ValueError, match="say which of 10"):
-            measurement(Watcher(classes=10), binary)
+            measurement(VAE((1, 8, 8), VAEConfig(), classes=10), binary)
