@@ -20,6 +20,7 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from agents.comparison import Result, load_results
 from agents.comparison_config import ComparisonConfig
+from attention_core.curves import STYLE
 from attention_core.files import write_atomically, write_text_atomically
 from attention_core.statistics import (
     Array,
@@ -30,9 +31,8 @@ from attention_core.statistics import (
     probability_of_improvement,
 )
 
-STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3}
-# Okabe and Ito's colours, which the colour-blind can tell apart, without the yellow, which is faint on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
+# Okabe and Ito's colours, which the colour-blind can tell apart, without the yellow, which is faint on white; then three more.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F", "#882255", "#6B4F1D", "#332288")
 LINES = {"reward": "-", "reward and label": "--", "label": ":"}
 THRESHOLDS = np.linspace(0, 1, 201)
 
@@ -312,9 +312,10 @@ def _draw_profiles(ranked: list[Standing], path: Path) -> str:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         axes.set_xlabel("success on test pictures above …")
         axes.set_ylabel("share of trainings")
-        axes.legend(loc="lower left")
+        handles, labels = _legend(figure)
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(3, len(labels)))
 
-    return _draw(path, (7.5, 4), paint)
+    return _draw(path, (7.5, 4.8), paint)
 
 
 def _draw_improvement(names: list[str], chances: Array, path: Path) -> str:
