@@ -48,6 +48,8 @@ class Arguments:
     """Measure the window beside grid_sample instead."""
     memory: bool = False
     """Measure memory against T instead."""
+    steps: tuple[int, ...] = (1, 8, 16, 32, 64, 128)
+    """T of the models whose memory is measured."""
     compiled: bool = True
     """Measure the compiled model as well, which first takes a minute or two."""
 
@@ -226,7 +228,7 @@ def _peak_memory() -> float:
 def measure_memory(asked: Arguments) -> None:
     """Print the table of memory against T."""
     print_head(["T", "peak memory, MiB"])
-    for steps in (1, 8, 16, 32, 64, 128):
+    for steps in asked.steps:
         with Apart(make_memory, steps, threads=asked.threads) as peak:
             print_row([steps, f"{peak():,.0f}"])
 
