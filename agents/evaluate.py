@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from agents.config import ReinforceConfig
-from agents.player import Noise, Player, make_environment
+from agents.player import Noise, Player
 from attention_core.statistics import wilson_interval
+from attention_env.batch import make_split
 
 CHUNK = 1_000
 
@@ -59,7 +60,7 @@ def score(player: Player, config: ReinforceConfig, split: str, device: torch.dev
     Returns:
         The score over all pictures of the split, each seen once.
     """
-    environment = make_environment(config, device, 1, split)
+    environment = make_split(config, device, 1, split)
     count = len(environment.pictures)
     generator = torch.Generator(device).manual_seed(seed)
     wrong, glimpses = torch.zeros((), dtype=torch.int64, device=device), torch.zeros((), dtype=torch.int64, device=device)
@@ -67,7 +68,7 @@ def score(player: Player, config: ReinforceConfig, split: str, device: torch.dev
     for first in range(0, count, CHUNK):
         index = np.arange(first, min(first + CHUNK, count))
         if environment.num_envs != len(index):
-            environment = make_environment(config, device, len(index), split)
+            environment = make_split(config, device, len(index), split)
         environment.reset(seed=seed + first)
         noise = None
         if sampled or player.looking.always_by_chance:
@@ -136,7 +137,7 @@ def report(player: Player, config: ReinforceConfig, name: str, split: str, devic
         device: where to compute.
         runs: besides, the mean error over so many runs that act by chance.
     """
-    environment = make_environment(config, device, 1, split)
+    environment = make_split(config, device, 1, split)
     result = score(player, config, split, device)
     sampled = [score(player, config, split, device, True, seed) for seed in range(runs)]
     looks: dict[str, Any] = {

@@ -6,14 +6,12 @@ from collections import defaultdict
 from typing import Any, NamedTuple
 
 import torch
-from gymnasium.vector import AutoresetMode
 from torch import Tensor, nn
 
 from agents.config import ReinforceConfig
 from agents.looking import Looking, make_looking, pose
 from agents.ram import RAM
 from attention_core.policy_gradient import gumbel_noise, logistic_noise, sample_categorical
-from attention_env.batch import make_batch
 from attention_env.envs.glimpse import GlimpseVectorEnv
 
 
@@ -202,25 +200,6 @@ class Player(nn.Module):
 def names_always(environment: GlimpseVectorEnv) -> bool:
     """Tell whether what is named before the last action may count."""
     return environment.acts or environment.settings.stop or environment.settings.reward == "dense"
-
-
-def make_environment(
-    config: ReinforceConfig, device: torch.device, count: int, split: str, training: bool = False
-) -> GlimpseVectorEnv:
-    """Make the batched environment that RAM plays in: torch output on the device, no autoreset.
-
-    Args:
-        config: names the environment and its settings.
-        device: where everything is computed.
-        count: number of rows.
-        split: which pictures.
-        training: whether the settings for training alone (`training_kwargs`) hold as well.
-
-    Raises:
-        ValueError: if it is no glimpse environment.
-    """
-    settings = {**config.env_kwargs, **(config.training_kwargs if training else {}), "split": split}
-    return make_batch(config.env, count, **settings, output="torch", device=str(device), autoreset_mode=AutoresetMode.DISABLED)
 
 
 def new_player(config: ReinforceConfig, environment: GlimpseVectorEnv) -> Player:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from agents.config import ReinforceConfig, deviation_at
 from agents.evaluate import score
-from agents.player import Episodes, Noise, Player, make_environment, names_always, new_player
+from agents.player import Episodes, Noise, Player, names_always, new_player
 from agents.ram import RAM
 from attention_core.order import ShuffledIndex
 from attention_core.policy_gradient import (
@@ -35,6 +35,7 @@ from attention_core.policy_gradient import (
     reward_to_go,
 )
 from attention_core.training import ERROR_RATE, share_of
+from attention_env.batch import make_split
 from attention_env.envs.glimpse import GlimpseVectorEnv
 
 
@@ -187,7 +188,7 @@ class ReinforceLearner:
         self.copies = config.samples + (config.baseline == "self_critical")
         self.examples_per_update = config.batch_size * self.copies
         rows = (self.pictures.stop - self.pictures.start) * self.copies
-        self.environment = make_environment(config, self.device, rows, "train", training=True)
+        self.environment = make_split(config, self.device, rows, "train", training=True)
         self.glimpses = self.environment.settings.glimpses
         if self.environment.acts and config.rule == "hybrid":
             raise ValueError(f"rule='hybrid' learns from true classes, which {config.env} does not have: use rule='pure'")

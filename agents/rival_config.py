@@ -8,16 +8,10 @@ from typing import Annotated, Any, ClassVar
 import tyro
 
 from agents.config import check_environment
-from attention_core.config import TrainingConfig
+from attention_core.config import TrainingConfig, check_at_least
 
 FORMATS = ("grid", "saccade", "box")
 """Action formats that Stable-Baselines3 can use: it takes no actions that are dictionaries."""
-
-
-def _check_positive(config: Any, *names: str) -> None:
-    for name in names:
-        if getattr(config, name) < 1:
-            raise ValueError(f"{name} must be at least 1, got {getattr(config, name)}")
 
 
 @dataclass(frozen=True)
@@ -81,7 +75,7 @@ class SB3Config:
                 f"env_kwargs needs one of {', '.join(FORMATS)}"
             )
         check_environment(self.env_kwargs, self.training_kwargs)
-        _check_positive(self, "num_envs", "n_steps", "hidden", "glimpse_width", "location_width", "log_every", "validate_every")
+        check_at_least(self, 1, "num_envs", "n_steps", "hidden", "glimpse_width", "location_width", "log_every", "validate_every")
         if self.steps < self.rollout:
             raise ValueError(f"steps must be at least num_envs · n_steps = {self.rollout}, one rollout; got {self.steps}")
         for name in ("learning_rate", "max_grad_norm"):
@@ -130,7 +124,7 @@ class PPOConfig(SB3Config):
             ValueError: naming the setting that is wrong and what would be right.
         """
         super().__post_init__()
-        _check_positive(self, "batch_size", "n_epochs")
+        check_at_least(self, 1, "batch_size", "n_epochs")
         if self.rollout % self.batch_size:
             raise ValueError(
                 f"batch_size must divide num_envs · n_steps = {self.rollout}, or the last batch of each rollout is a rest; "
@@ -187,7 +181,7 @@ class ReferenceConfig:
             ValueError: naming the setting that is wrong and what would be right.
         """
         check_environment(self.env_kwargs, self.training_kwargs)
-        _check_positive(self, "batch_size", "hidden")
+        check_at_least(self, 1, "batch_size", "hidden")
 
 
 @dataclass(frozen=True)
@@ -217,4 +211,4 @@ class CNNConfig(ReferenceConfig):
             ValueError: naming the setting that is wrong and what would be right.
         """
         super().__post_init__()
-        _check_positive(self, "filters", "kernel", "stride")
+        check_at_least(self, 1, "filters", "kernel", "stride")

@@ -7,13 +7,14 @@ from pathlib import Path
 import torch
 
 from agents.config import ReinforceConfig
-from agents.player import Player, make_environment, new_player
+from agents.player import Player, new_player
 from agents.reinforce import ReinforceLearner
 from attention_core.config import from_dict, to_dict
 from attention_core.curves import draw_panels
 from attention_core.run_folder import RunFolder
 from attention_core.training import fit, make_accelerator
 from attention_core.zoo import ModelError, find_model
+from attention_env.batch import make_split
 
 KIND = "ram"
 PANELS = {
@@ -62,6 +63,6 @@ def load(reference: str, device: torch.device) -> tuple[Player, ReinforceConfig,
     if kind != KIND:
         raise ModelError(f"{saved.name} is a model of kind {kind!r}, not {KIND!r}: evaluate it with its own command")
     config = from_dict(ReinforceConfig, {name: value for name, value in saved.config.items() if name != "kind"})
-    player = new_player(config, make_environment(config, device, 1, "validation")).to(device)
+    player = new_player(config, make_split(config, device, 1, "validation")).to(device)
     saved.load_into(player.network)
     return player.eval(), config, saved.name

@@ -13,8 +13,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from agents.config import ReinforceConfig
 from agents.looking import pose
-from agents.player import Noise, Player, make_environment
+from agents.player import Noise, Player
 from attention_core.pictures import write_gif
+from attention_env.batch import make_split
 from attention_env.rendering import BACKGROUND, GAP, SIDE
 
 TEXT = (230, 230, 235)
@@ -43,10 +44,10 @@ def write_scan(
     Raises:
         ValueError: if `episodes` is not within the number of pictures.
     """
-    count = len(make_environment(config, device, 1, split).pictures)
+    count = len(make_split(config, device, 1, split).pictures)
     if not 1 <= episodes <= count:
         raise ValueError(f"episodes must be within 1 … {count}, the pictures of the split, got {episodes}")
-    environment = make_environment(
+    environment = make_split(
         dataclasses.replace(config, env_kwargs={**config.env_kwargs, "render_mode": "rgb_array"}), device, episodes, split
     )
     index = np.random.default_rng(seed).choice(count, episodes, replace=False)

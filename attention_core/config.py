@@ -15,6 +15,17 @@ if TYPE_CHECKING:
 Config = TypeVar("Config", bound="DataclassInstance")
 
 
+def check_at_least(config: Any, least: int, *names: str) -> None:
+    """See that settings are large enough.
+
+    Raises:
+        ValueError: naming one that is not.
+    """
+    for name in names:
+        if getattr(config, name) < least:
+            raise ValueError(f"{name} must be at least {least}, got {getattr(config, name)}")
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """How long and how fast to learn."""
@@ -43,9 +54,7 @@ class TrainingConfig:
     """accelerate's mixed precision: "no", "bf16" or "fp16"."""
 
     def __post_init__(self) -> None:
-        for name in ("updates", "log_every", "validate_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_at_least(self, 1, "updates", "log_every", "validate_every")
         if not self.clip > 0:
             raise ValueError(f"clip must be above 0, got {self.clip}")
 

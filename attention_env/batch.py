@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import gymnasium as gym
+import torch
+from gymnasium.vector import AutoresetMode
 
 from attention_env.envs.glimpse import GlimpseVectorEnv
 
@@ -27,3 +29,36 @@ def make_batch(env: str, count: int, **settings: Any) -> GlimpseVectorEnv:
     if not isinstance(batch, GlimpseVectorEnv):
         raise ValueError(f"{env} is not a glimpse environment: agents here need one of attention_env")
     return batch
+
+
+class World(Protocol):
+    """What the settings of whoever learns in an environment say of it."""
+
+    @property
+    def env(self) -> str:
+        """Environment id."""
+
+    @property
+    def env_kwargs(self) -> dict[str, Any]:
+        """Settings of the environment in training and evaluation."""
+
+    @property
+    def training_kwargs(self) -> dict[str, Any]:
+        """Settings of the environment in training only, such as distortion."""
+
+
+def make_split(world: World, device: torch.device, count: int, split: str, training: bool = False) -> GlimpseVectorEnv:
+    """Make the batched environment of a split, as learning and scoring want it: torch output on the device, no autoreset.
+
+    Args:
+        world: names the environment and its settings.
+        device: where everything is computed.
+        count: number of rows.
+        split: which pictures.
+        training: whether the settings for training alone (`training_kwargs`) hold as well.
+
+    Raises:
+        ValueError: if it is no glimpse environment.
+    """
+    settings = {**world.env_kwargs, **(world.training_kwargs if training else {}), "split": split}
+    return make_batch(world.env, count, **settings, output="torch", device=str(device), autoreset_mode=AutoresetMode.DISABLED)

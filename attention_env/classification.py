@@ -6,38 +6,26 @@ would show.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from attention_core.order import ShuffledIndex
 from attention_core.training import ERROR_RATE, share_of
-from attention_env.batch import make_batch
+from attention_env.batch import World, make_split
 from attention_env.envs.glimpse import GlimpseVectorEnv
 
 CHUNK = 500
 
 
-class ClassifierConfig(Protocol):
+class ClassifierConfig(World, Protocol):
     """What the settings of a classifier say at least."""
-
-    @property
-    def env(self) -> str:
-        """Id of the environment whose pictures are classified."""
-
-    @property
-    def env_kwargs(self) -> dict[str, Any]:
-        """Settings of the environment in training and evaluation."""
-
-    @property
-    def training_kwargs(self) -> dict[str, Any]:
-        """Settings of the environment in training only."""
 
     @property
     def batch_size(self) -> int:
@@ -48,27 +36,15 @@ class ClassifierConfig(Protocol):
         """Seed of weights and pictures."""
 
 
-def make_environment(
-    config: ClassifierConfig, device: torch.device, count: int, split: str, training: bool = False
-) -> GlimpseVectorEnv:
-    """Make the batched environment whose pictures are classified.
-
-    Args:
-        config: names the environment and its settings.
-        device: where everything is computed.
-        count: number of rows.
-        split: which pictures.
-        training: whether the settings for training alone (`training_kwargs`) hold as well.
+def make_environment(world: World, device: torch.device, count: int, split: str, training: bool = False) -> GlimpseVectorEnv:
+    """Make the batched environment whose pictures are classified; see `attention_env.batch.make_split`.
 
     Raises:
         ValueError: if it is no glimpse environment, or its pictures have no classes.
     """
-    settings = {**config.env_kwargs, **(config.training_kwargs if training else {}), "split": split}
-    environment = make_batch(
-        config.env, count, **settings, output="torch", device=str(device), autoreset_mode=AutoresetMode.DISABLED
-    )
+    environment = make_split(world, device, count, split, training)
     if environment.acts:
-        raise ValueError(f"the pictures of {config.env} have no classes to be named: choose an environment whose pictures have")
+        raise ValueError(f"the pictures of {world.env} have no classes to be named: choose an environment whose pictures have")
     return environment
 
 
@@ -119,7 +95,7 @@ def count_errors(network: nn.Module, config: ClassifierConfig, split: str, devic
     return int(wrong), count
 
 
-class ClassifierLearner:
+class ClassifierLearner(ABC):
     """A network and its pictures, as the training loop wants them.
 
     Of several processes each sees its own part of every batch.
@@ -147,9 +123,9 @@ class ClassifierLearner:
         self.order = ShuffledIndex(len(self.environment.pictures), config.seed)
         self.environment.reset(seed=config.seed + 1 + 1000 * accelerator.process_index)  # of distortion and composition
 
+    @abstractmethod
     def new_network(self) -> nn.Module:
         """Make the untrained network for the pictures of `environment`."""
-        raise NotImplementedError
 
     def answer_loss(self, scores: Tensor, labels: Tensor) -> Tensor:
         """Give the loss of the scores of one batch."""

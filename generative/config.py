@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
-from attention_core.config import TrainingConfig, from_dict, load_yaml
+from attention_core.config import TrainingConfig, check_at_least, from_dict, load_yaml
 
 HYPERPARAMETERS = Path(__file__).parent / "hyperparameters"
 OUTPUTS = ("bernoulli", "gaussian", "logistic")
@@ -157,17 +157,6 @@ GenerativeConfig = VAEConfig | DRAWConfig | ReaderConfig
 CONFIGS: dict[str, type[VAEConfig] | type[DRAWConfig] | type[ReaderConfig]] = {
     config.kind: config for config in (VAEConfig, DRAWConfig, ReaderConfig)
 }
-
-
-def check_at_least(config: Any, least: int, *names: str) -> None:
-    """See that settings are large enough.
-
-    Raises:
-        ValueError: naming one that is not.
-    """
-    for name in names:
-        if getattr(config, name) < least:
-            raise ValueError(f"{name} must be at least {least}, got {getattr(config, name)}")
 
 
 def published_config(kind: str, about: str) -> GenerativeConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
@@ -49,7 +50,7 @@ class Inference(NamedTuple):
         return (0.5 * (self.noise.square() - self.latents.square()) + self.log_deviations).sum((0, -1))
 
 
-class LatentModel(nn.Module):
+class LatentModel(nn.Module, ABC):
     """A model p(z) p(x | z) of pictures with an inference network q(z | x).
 
     Args:
@@ -69,6 +70,7 @@ class LatentModel(nn.Module):
         self.classes = classes
         self.output: Output = OUTPUTS[output](shape[0])
 
+    @abstractmethod
     def forward(self, pictures: Tensor, noise: Tensor, labels: Tensor | None = None) -> Inference:
         """Infer what pictures were made of, and draw them again.
 
@@ -77,8 +79,8 @@ class LatentModel(nn.Module):
             noise: (T, B, Z), ε ~ N(0, I).
             labels: (B,), their classes, of a model that knows of such.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def generate(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Make pictures.
 
@@ -89,7 +91,6 @@ class LatentModel(nn.Module):
         Returns:
             (T, B, C, H, W), the canvas after every step.
         """
-        raise NotImplementedError
 
     def check(self, pictures: Tensor, labels: Tensor | None) -> None:
         """See that pictures from elsewhere are such as the model is of; this waits for the device.

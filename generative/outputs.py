@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 LEVELS = 256
 
 
-class Output(nn.Module):
+class Output(nn.Module, ABC):
     """A distribution over pictures of C × H × W pixels, each pixel by itself given the canvas.
 
     Args:
@@ -26,6 +27,7 @@ class Output(nn.Module):
         """Give the expected picture, (…, C, H, W) in [0, 1]; DRAW subtracts it from x to see what is missing still."""
         return canvas.sigmoid()
 
+    @abstractmethod
     def log_probability(self, pictures: Tensor, canvas: Tensor) -> Tensor:
         """Give log D(x | c) in nats.
 
@@ -36,7 +38,6 @@ class Output(nn.Module):
         Returns:
             (B,) float32.
         """
-        raise NotImplementedError
 
 
 class Bernoulli(Output):

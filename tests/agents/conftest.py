@@ -11,8 +11,9 @@ import torch
 from small_agent import CPU, draw_noise, play
 
 from agents.config import RAMConfig, ReinforceConfig
-from agents.player import Player, make_environment, new_player
+from agents.player import Player, new_player
 from attention_core.config import TrainingConfig
+from attention_env.batch import make_split
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def make_player() -> Callable[[ReinforceConfig], Player]:
     """Make that agent with weights large enough that it looks at different places, names different classes, and stops or not."""
 
     def make(config: ReinforceConfig) -> Player:
-        environment = make_environment(config, CPU, 1, "train")
+        environment = make_split(config, CPU, 1, "train")
         player = new_player(config, environment)
         network = player.network
         torch.manual_seed(1)

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from agents.config import ReinforceConfig
-from agents.player import Episodes, Noise, Player, make_environment, names_always
+from agents.player import Episodes, Noise, Player, names_always
 from agents.reinforce import losses
+from attention_env.batch import make_split
 
 CPU = torch.device("cpu")
 CERTAIN = 1e6
@@ -21,13 +22,13 @@ CERTAIN = 1e6
 
 def draw_noise(player: Player, config: ReinforceConfig, rows: int, seed: int = 0) -> Noise:
     """Draw the chance in a batch as the training does."""
-    environment = make_environment(config, CPU, 1, "train")
+    environment = make_split(config, CPU, 1, "train")
     return player.noise(environment, (rows,), torch.Generator().manual_seed(seed), config.deviation, config.rule == "pure")
 
 
 def play(player: Player, config: ReinforceConfig, index: Any, noise: Noise | None) -> Episodes:
     """Play an episode with each of some training pictures."""
-    environment = make_environment(config, CPU, len(index), "train")
+    environment = make_split(config, CPU, len(index), "train")
     episodes: Episodes = player(environment, {"index": np.asarray(index)}, noise)
     return episodes
 
@@ -40,7 +41,7 @@ def play_all(player: Player, config: ReinforceConfig) -> tuple[Episodes, Tensor]
     Returns:
         The episodes, and the probability of each given its picture, (B,), differentiable.
     """
-    environment = make_environment(config, CPU, 1, "train")
+    environment = make_split(config, CPU, 1, "train")
     glimpses, classes = environment.settings.glimpses, environment.pictures.classes
     names = 0 if config.rule == "hybrid" else glimpses if names_always(environment) else 1
     stops = (glimpses - 1) * environment.settings.stop

@@ -17,8 +17,9 @@ from agents import evaluate
 from agents.config import ReinforceConfig
 from agents.evaluate import Score, report, score
 from agents.looking import pose
-from agents.player import Noise, Player, make_environment
+from agents.player import Noise, Player
 from attention_core.statistics import wilson_interval
+from attention_env.batch import make_split
 
 MakePlayer = Callable[[ReinforceConfig], Player]
 
@@ -164,7 +165,7 @@ def test_random_looks_are_reproducible_and_nothing_else_is_left_to_chance(
     found = [score(player, config, "validation", CPU, seed=seed) for seed in (3, 3, 4)]
     assert found[0] == found[1]
     assert found[0] != found[2]
-    environment = make_environment(config, CPU, 180, "validation")
+    environment = make_split(config, CPU, 180, "validation")
     noise = player.noise(environment, (180,), torch.Generator().manual_seed(3), config.final_deviation, False)
     episodes = player(environment, {"index": np.arange(180)}, Noise(noise.look))
     assert found[0].errors == 180 - episodes.success.sum()

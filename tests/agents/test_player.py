@@ -13,7 +13,8 @@ from small_agent import CERTAIN, CPU, draw_noise, play
 
 from agents.config import RAMConfig, ReinforceConfig
 from agents.looking import pose
-from agents.player import Episodes, Noise, Player, make_environment, new_player
+from agents.player import Episodes, Noise, Player, new_player
+from attention_env.batch import make_split
 
 PICTURES = np.arange(8)
 MakePlayer = Callable[[ReinforceConfig], Player]
@@ -27,7 +28,7 @@ def heads(player: Player, episodes: Episodes) -> torch.Tensor:
 def assert_the_environment_agrees(player: Player, config: ReinforceConfig, episodes: Episodes) -> None:
     """Take the same actions one by one in the environment: what comes of them must be what the episodes say."""
     rows = len(episodes.success)
-    environment = make_environment(config, CPU, rows, "train")
+    environment = make_split(config, CPU, rows, "train")
     observation, _ = environment.reset(options={"index": np.arange(rows)})
     state, playing, success = None, torch.ones(rows, dtype=torch.bool), torch.zeros(rows, dtype=torch.bool)
     for step in range(len(episodes.states)):
@@ -113,7 +114,7 @@ def test_pure_rule_samples_the_class(player: Player, config: ReinforceConfig) ->
 def test_rewards_say_which_answers_are_right(player: Player, config: ReinforceConfig) -> None:
     index = np.arange(200)
     episodes = play(player, config, index, None)
-    pictures = make_environment(config, CPU, 1, "train").pictures
+    pictures = make_split(config, CPU, 1, "train").pictures
     assert episodes.labels is not None
     assert torch.equal(episodes.labels, torch.from_numpy(pictures.labels[:200]))
     right = episodes.named[-1] == episodes.labels
@@ -190,7 +191,7 @@ def test_zoom_and_rotation_are_chosen_sent_and_come_back_in_the_pose(config: Rei
     episodes = play(player, config, PICTURES, draw_noise(player, config, 8))
     assert episodes.looks.flatten(0, 1).std(0).min() > 0.5
     assert (episodes.looks[..., 2].abs() > 1).any()
-    environment = make_environment(config, CPU, 8, "train")
+    environment = make_split(config, CPU, 8, "train")
     observation, _ = environment.reset(options={"index": PICTURES})
     state = player.network(observation["glimpse"], torch.tensor([[0.0, 0.0, 0.0, 1.0, 0.0]]).expand(8, 5))
     for look, right in zip(episodes.looks, episodes.states[1:], strict=True):
@@ -280,7 +281,7 @@ def test_chance_is_drawn_for_what_is_left_to_it(
     config: ReinforceConfig, rule: str, kwargs: dict[str, Any], answers: tuple[int, ...] | None
 ) -> None:
     config = dataclasses.replace(config, env_kwargs=kwargs, rule=rule)
-    environment = make_environment(config, CPU, 1, "train")
+    environment = make_split(config, CPU, 1, "train")
     player = new_player(config, environment)
     one, same, other = (
         player.noise(environment, (4, 3), torch.Generator().manual_seed(seed), 0.3, rule == "pure") for seed in (0, 0, 1)
@@ -324,7 +325,7 @@ def test_random_looks_are_the_chance_itself_and_cover_the_picture(config: Reinfo
 @pytest.mark.parametrize("looks", ["scan", "random"])
 def test_what_was_seen_cannot_tell_where_to_look_in_the_references(config: ReinforceConfig, looks: str) -> None:
     learned, reference = (
-        new_player(config, make_environment(config, CPU, 1, "train")).network
+        new_player(config, make_split(config, CPU, 1, "train")).network
         for config in (config, dataclasses.replace(config, looks=looks))
     )
     assert learned.location_head.weight.any()
@@ -338,18 +339,18 @@ def test_what_was_seen_cannot_tell_where_to_look_in_the_references(config: Reinf
 def test_format_that_it_cannot_act_in_is_refused_by_name(config: ReinforceConfig) -> None:
     saccade = dataclasses.replace(config, env_kwargs={"action_format": "saccade"})
     with pytest.raises(ValueError, match=r"action_format='dict', or in 'grid' .* not in 'saccade'"):
-        new_player(saccade, make_environment(saccade, CPU, 1, "train"))
+        new_player(saccade, make_split(saccade, CPU, 1, "train"))
 
 
 def test_environment_of_another_kind_is_refused_by_name(config: ReinforceConfig) -> None:
     with pytest.raises(ValueError, match="CartPole-v1 is not a glimpse environment"):
-        make_environment(dataclasses.replace(config, env="CartPole-v1"), CPU, 1, "train")
+        make_split(dataclasses.replace(config, env="CartPole-v1"), CPU, 1, "train")
 
 
 def test_training_settings_hold_in_training_only(config: ReinforceConfig) -> None:
     config = dataclasses.replace(config, env_kwargs={"glimpses": 3}, training_kwargs={"distortion": {"rotation": 10}})
-    training = make_environment(config, CPU, 2, "train", training=True)
-    evaluation = make_environment(config, CPU, 2, "test")
+    training = make_split(config, CPU, 2, "train", training=True)
+    evaluation = make_split(config, CPU, 2, "test")
     assert training.distortion is not None
     assert evaluation.distortion is None
     assert training.settings.glimpses == evaluation.settings.glimpses == 3
@@ -357,7 +358,7 @@ def test_training_settings_hold_in_training_only(config: ReinforceConfig) -> Non
 
 
 def test_weights_depend_on_the_seed_and_leave_the_global_stream_alone(config: ReinforceConfig) -> None:
-    environment = make_environment(config, CPU, 1, "train")
+    environment = make_split(config, CPU, 1, "train")
     torch.manual_seed(3)
     undisturbed = torch.rand(4)
     torch.manual_seed(3)
@@ -371,7 +372,7 @@ def test_weights_depend_on_the_seed_and_leave_the_global_stream_alone(config: Re
 
 def test_network_takes_the_widths_that_are_asked_for(config: ReinforceConfig) -> None:
     config = dataclasses.replace(config, network=RAMConfig(3, 4, 5))
-    network = new_player(config, make_environment(config, CPU, 1, "train")).network
+    network = new_player(config, make_split(config, CPU, 1, "train")).network
     assert network.what.weight.shape == (3, 16)
     assert network.where.weight.shape == (4, 2)
     assert network.class_head.weight.shape == (10, 5)

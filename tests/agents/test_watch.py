@@ -13,8 +13,9 @@ from PIL import Image
 from small_agent import CPU
 
 from agents.config import RAMConfig, ReinforceConfig
-from agents.player import Noise, Player, make_environment, new_player
+from agents.player import Noise, Player, new_player
 from agents.watch import write_scan
+from attention_env.batch import make_split
 
 
 def frames(path: Path) -> list[np.ndarray]:
@@ -48,7 +49,7 @@ def test_episode_ends_where_the_agent_stops(
     player = make_player(config)
     write_scan(player, config, tmp_path / "scan.gif", "test", 12, 0, CPU)
     index = np.random.default_rng(0).choice(360, 12, replace=False)
-    environment = make_environment(config, CPU, 12, "test")
+    environment = make_split(config, CPU, 12, "test")
     chance = player.noise(environment, (12,), torch.Generator().manual_seed(0), config.final_deviation, False)
     episodes = player(environment, {"index": index}, Noise(chance.look) if looks == "random" else None)
     lengths = episodes.lengths.tolist()
@@ -130,7 +131,7 @@ def test_where_nothing_has_a_true_class_what_is_done_is_marked(tmp_path: Path) -
     config = ReinforceConfig(
         env="attention_env/Catch-v0", env_kwargs={"glimpses": 3}, rule="pure", network=RAMConfig(hidden=8, core="lstm")
     )
-    player = new_player(config, make_environment(config, CPU, 1, "train"))
+    player = new_player(config, make_split(config, CPU, 1, "train"))
     write_scan(player, config, tmp_path / "scan.gif", "test", 2, 0, CPU)
     with Image.open(tmp_path / "scan.gif") as gif:
         assert gif.n_frames == 6

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
+from generative.config import VAEConfig
 from generative.latent import Inference, LatentModel
+from generative.vae import VAE
 
 STEPS, COUNT, LATENTS = 3, 4, 5
 
@@ -79,7 +81,7 @@ def test_gradients_reach_the_posterior_through_the_sample() -> None:
 
 
 def model(classes: int = 0) -> LatentModel:
-    return LatentModel((1, 2, 3), 1, 4, "bernoulli", classes)
+    return VAE((1, 2, 3), VAEConfig(latents=4, hidden=5), classes)
 
 
 PICTURES = torch.full((2, 1, 2, 3), 0.5)
@@ -121,3 +123,18 @@ def test_classes_out_of_range_or_number_are_refused(labels: list[int]) -> None:
 def test_classes_are_written_as_zeros_and_a_one(classes: int, labels: list[int] | None, right: list[list[float]]) -> None:
     given: Tensor | None = None if labels is None else torch.tensor(labels)
     assert model(classes).one_hot(given, 2, torch.device("cpu")).tolist() == right
+
+
+def test_forward_checks_shapes_alone() -> None:
+    noise = torch.zeros(1, 2, 4)
+    model()(PICTURES * 3, noise)  # what lies beyond 1 is told by `check`, which waits for the device
+    with pytest.raises(ValueError, match=r"pictures of shape \(1, 2, 3\), got \(1, 3, 2\)"):
+        model()(PICTURES.mT, noise)
+    with pytest.raises(ValueError, match=r"noise must be of shape \(T, B, Z\) = \(1, 2, 4\), got \(2, 2, 4\)"):
+        model()(PICTURES, noise.repeat(2, 1, 1))
+    with pytest.raises(ValueError, match="say which of 3"):
+        model(3)(PICTURES, noise)
+    with pytest.raises(ValueError, match="say which of 3"):
+        model(3).generate(noise)
+    with pytest.raises(ValueError, match="knows of no classes"):
+        model().generate(noise, torch.tensor([0, 1]))
