@@ -65,8 +65,11 @@ class LinearModel(LatentModel):
         means = (mean + self.shift).view(-1, 2, 3).transpose(0, 1)
         log_deviations = (deviation * self.factor).log().view(1, 2, 3).transpose(0, 1).expand_as(means)
         inferred = Inference(pictures, means, log_deviations, noise)
-        canvas = inferred.latents.transpose(0, 1).flatten(1) @ self.mapping.T + self.bias
-        return inferred._replace(canvas=canvas.view(-1, *self.shape))
+        return inferred._replace(canvas=self.generate(inferred.latents)[-1])
+
+    def generate(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        canvas = latents.transpose(0, 1).flatten(1) @ self.mapping.T + self.bias
+        return canvas.view(1, -1, *self.shape).expand(self.steps, -1, -1, -1, -1)
 
     def log_evidence(self, pictures: Tensor) -> Tensor:
         """Give log p(x), (B,)."""
@@ -217,6 +220,9 @@ class Watcher(LatentModel):
         # Means of 0, 1 and 2 in the steps: divergences of 0, 1 and 4 from two latent variables each.
         means = torch.arange(3.0)[:, None, None].expand_as(noise)
         return Inference(pictures, means, torch.zeros_like(noise), noise)
+
+    def generate(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        return torch.zeros(self.steps, latents.shape[1], *self.shape)
 
 
 def test_every_picture_is_seen_once_in_each_pass_and_counts_alike() -> None:
