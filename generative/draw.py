@@ -5,6 +5,7 @@ Gregor, Danihelka, Graves, Rezende, Wierstra 2015 (arXiv 1502.04623), sections 2
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -91,8 +92,10 @@ class DRAW(LatentModel):
         self.heads = nn.Linear(units, sum(self.head_sizes))
         if self.attention:
             with torch.no_grad():
-                windows_begin = [even_numbers(size, self.height, self.width) for size in (self.read_size, self.write_size)]
-                self.heads.bias[: 2 * NUMBERS] = torch.tensor(windows_begin).flatten()
+                reading, writing = (even_numbers(size, self.height, self.width) for size in (self.read_size, self.write_size))
+                # Each filter's row sums to 1 over many pixels, which would thin what is written: 31 times at 5 × 5 on 28 × 28.
+                writing[4] = math.log(self.write_size**2 / (self.height * self.width))
+                self.heads.bias[: 2 * NUMBERS] = torch.tensor([*reading, *writing])
         self.first_states = nn.Parameter(torch.zeros(4, units))
         self.first_canvas = nn.Parameter(torch.zeros(shape))
 

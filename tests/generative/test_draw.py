@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from generative.config import DRAWConfig
 from generative.draw import DRAW, LSTMCell
-from generative.filterbank import even_numbers
+from generative.filterbank import even_numbers, make_window, write
 
 HEIGHT, WIDTH = 4, 6
 STEPS, COUNT = 3, 2
@@ -330,4 +330,12 @@ def test_untrained_windows_share_the_picture_evenly() -> None:
     assert write_through is not None
     assert read_through.stride.item() == pytest.approx(14, rel=1.0)
     assert write_through.stride.item() == pytest.approx(5.6, rel=1.0)
-    assert model.heads.bias[:10].tolist() == pytest.approx([*even_numbers(2, 28, 28), *even_numbers(5, 28, 28)])
+    writing = [*even_numbers(5, 28, 28)[:4], math.log(25 / 784)]
+    assert model.heads.bias[:10].tolist() == pytest.approx([*even_numbers(2, 28, 28), *writing])
+
+
+def test_an_even_patch_is_at_first_written_as_bright_as_it_is() -> None:
+    writing = torch.tensor([[*even_numbers(5, 28, 28)[:4], math.log(25 / 784)]])
+    written = write(torch.ones(1, 1, 5, 5), make_window(writing, 5, 28, 28), 28, 28)
+    assert written.mean().item() == pytest.approx(1, abs=0.01)
+    assert written[0, 0, 8:20, 8:20].mean().item() == pytest.approx(1, abs=0.1)
