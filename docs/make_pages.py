@@ -52,6 +52,7 @@ SCANS: dict[str, list[tuple[float, float]]] = {
 AGENTS = {
     "Digits-v0": "ram-digits",
     "MNIST-v0": "ram-mnist",
+    "FashionMNIST-v0": "ram-fashion",
     "TranslatedMNIST-v0": "ram-translated",
     "RotatedMNIST-v0": "ram-translated",
     "ScaledMNIST-v0": "ram-translated",
