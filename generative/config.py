@@ -138,6 +138,8 @@ class ReaderConfig:
     """Weight of the cross-entropy of an answer after every glimpse, beside that of the last one."""
     batch_size: int = 128
     """Pictures per update, over all processes."""
+    start: str = ""
+    """A reader of the same sizes whose weights to begin with, as a zoo name or a run folder; its pictures may be of another size."""
     training: TrainingConfig = field(default_factory=TrainingConfig)
     """The training loop."""
     seed: int = 0

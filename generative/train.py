@@ -147,6 +147,13 @@ class ReaderLearner(ClassifierLearner):
         """Make the reader that the settings describe."""
         return new_model(self.config, picture_shape(self.environment), self.environment.pictures.classes)
 
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The layer that places the window apart: its gradient is many times larger, and now and then huge."""
+        assert isinstance(self.module, Reader)
+        placing = list(self.module.window.parameters())
+        others = [parameter for parameter in self.module.parameters() if all(parameter is not own for own in placing)]
+        return [{"params": others}, {"params": placing}]
+
     def answer_loss(self, scores: Tensor, labels: Tensor) -> Tensor:
         """Give the cross-entropy of the last answer, and of the earlier ones in their measure."""
         return answer_loss(scores, labels, self.config.every_answer)
@@ -177,7 +184,7 @@ def train(config: GenerativeConfig, place: Path, max_seconds: float | None = Non
         made_for = {"shape": list(learner.pictures.shape), "classes": learner.pictures.classes}
     folder = RunFolder(place, writes=accelerator.is_main_process)
     folder.begin({"kind": config.kind, **made_for, **to_dict(config)})
-    if isinstance(config, LatentConfig) and config.start and folder.newest_checkpoint() is None:
+    if config.start and folder.newest_checkpoint() is None:
         _start_from(config.start, learner.module)
     torch.manual_seed(config.seed + 2 + 1000 * accelerator.process_index)  # of dropout
     fit(learner, config.training, folder, accelerator, max_seconds)

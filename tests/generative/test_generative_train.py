@@ -27,6 +27,7 @@ from attention_env.sources import load_pictures as load_source
 from generative.config import DRAWConfig, GenerativeConfig, LatentConfig, ReaderConfig, VAEConfig
 from generative.latent import LatentModel
 from generative.likelihood import measure
+from generative.recogniser import Reader
 from generative.train import NATS, LatentLearner, ReaderLearner, load, load_pictures, train
 
 CPU = torch.device("cpu")
@@ -415,6 +416,23 @@ def test_a_training_begins_with_the_weights_that_it_is_told_to(tmp_path: Path) -
     assert all(torch.equal(found[name], weight) for name, weight in begun.items())
     with pytest.raises(ModelError, match=r"(?s)start='.*short' must be a model of the same sizes as these settings: .*posterior"):
         train(dataclasses.replace(longer, latents=5), tmp_path / "other")
+
+
+def test_a_readers_training_begins_with_weights_learned_on_pictures_of_another_size(tmp_path: Path) -> None:
+    small = train(READER_CONFIG, tmp_path / "small")
+    still = dataclasses.replace(FEW, updates=1, learning_rate=0.0, average=0.0)
+    kwargs = {"scene": {"canvas": 12}}
+    large = dataclasses.replace(READER_CONFIG, env_kwargs=kwargs, start=str(small.path), training=still)
+    found, begun = load_file(train(large, tmp_path / "large").model), load_file(small.model)
+    assert all(torch.equal(found[name], weight) for name, weight in begun.items())
+
+
+def test_the_gradient_that_places_the_window_is_clipped_apart() -> None:
+    learner = ReaderLearner(READER_CONFIG, make_accelerator(FEW))
+    others, placing = learner.parameter_groups()
+    assert isinstance(learner.module, Reader)
+    assert {id(part) for part in placing["params"]} == {id(part) for part in learner.module.window.parameters()}
+    assert len(others["params"]) + len(placing["params"]) == len(list(learner.module.parameters()))
 
 
 def test_a_training_goes_on_without_the_model_that_it_began_with(tmp_path: Path) -> None:
