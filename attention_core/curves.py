@@ -29,7 +29,10 @@ def draw_panels(folder: RunFolder, panels: dict[str, list[str]], counted: str) -
     lines = -(-len(panels) // 2)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 2.75 * lines), layout="constrained")
-        for axes, (title, names) in zip(figure.subplots(lines, 2).flat, panels.items(), strict=True):
+        places = list(figure.subplots(lines, 2).flat)
+        for unused in places[len(panels) :]:
+            unused.remove()
+        for axes, (title, names) in zip(places, panels.items(), strict=False):
             for name in names:
                 points = [(row["update"], row[name]) for row in rows if name in row]
                 axes.plot(*zip(*points, strict=True), label=name.split("/")[1])

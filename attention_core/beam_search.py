@@ -1,0 +1,190 @@
+"""Finding a likely sequence, token by token, for a whole batch at once: by beam search, greedily, or by chance.
+
+Whatever writes sequences (sentences, words, translations) is asked for one step at a time, by a function of the newest tokens
+and of a state that belongs to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from attention_core.policy_gradient import gumbel_noise
+
+Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
+"""Of tokens, (rows,), and the state after the tokens before, to the scores of the next tokens, (rows, V), any logits, and the state
+after these. A state is a tensor with rows first, or a tuple of states."""
+
+
+class Sequences(NamedTuple):
+    """What was found.
+
+    Attributes:
+        tokens: (B, T), without the start; after the end of a sequence the end again.
+        lengths: (B,), tokens up to and with the end; T where it never came.
+        scores: (B,), log-probabilities; of beam search over the length penalty, which is what it chooses by.
+    """
+
+    tokens: Tensor
+    lengths: Tensor
+    scores: Tensor
+
+
+def select_rows(state: Any, rows: Tensor) -> Any:
+    """Take rows of a state, in any order and any number of times."""
+    if isinstance(state, Tensor):
+        return state.index_select(0, rows)
+    parts = [select_rows(part, rows) for part in state]
+    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
+
+
+@torch.no_grad()
+def beam_search(
+    step: Step,
+    state: Any,
+    count: int,
+    start: int,
+    end: int,
+    longest: int,
+    beams: int = 5,
+    penalty: Callable[[int], float] = float,
+    forbidden: tuple[int, ...] = (),
+    device: torch.device | None = None,
+) -> Sequences:
+    """Find, for each row of a batch, the sequence with the highest log-probability over its length penalty.
+
+    The `beams` likeliest unfinished beginnings are kept at every step. One that ends leaves them for the finished ones, of which
+    `beams` are kept as well. A row is done when no beginning can overtake those any more: its log-probability can only fall, and
+    the penalty of the longest sequence is the greatest there is. What a row finds does not depend on the others of the batch.
+
+    Args:
+        step: what writes; see `Step`. It is given B · beams rows, those of one sequence next to each other.
+        state: before the first token, with B rows.
+        count: B.
+        start: the token before the first.
+        end: the token that ends a sequence.
+        longest: T, tokens at most, the end included; a sequence that has not ended by then counts as it is.
+        beams: how many beginnings to keep.
+        penalty: of a length, by which the log-probability is divided; grows with it. `float` gives the mean for each token,
+            `lambda length: 1.0` the plain sum.
+        forbidden: tokens that are never chosen.
+        device: where to compute.
+
+    Returns:
+        The best sequence of each row.
+
+    Raises:
+        ValueError: if there is no beam or no token to search.
+    """
+    if beams < 1 or longest < 1:
+        raise ValueError(f"beam search wants at least one beam and one token, got beams={beams}, longest={longest}")
+    search = _Search(count, beams, start, end, longest, device)
+    state = select_rows(state, torch.arange(count, device=device).repeat_interleave(beams))
+    for length in range(1, longest + 1):
+        scores, state = step(search.newest(), state)
+        logs = scores.float().log_softmax(-1)
+        if forbidden:
+            logs[:, list(forbidden)] = -torch.inf
+        state = select_rows(state, search.extend(logs.view(count, beams, -1), length, penalty(length)))
+        if search.is_over(penalty(longest)):
+            break
+    return search.best(penalty(length))
+
+
+class _Search:
+    """The beginnings that are still written at, and the finished sequences, of B rows with K beams each."""
+
+    def __init__(self, count: int, beams: int, start: int, end: int, longest: int, device: torch.device | None) -> None:
+        self.beams, self.end = beams, end
+        self.first_rows = (torch.arange(count, device=device) * beams)[:, None]  # (B, 1)
+        self.tokens = torch.full((count, beams, longest + 1), end, device=device)  # the start first
+        self.tokens[:, :, 0] = start
+        self.length = 0
+        # All beams begin alike: only the first of them counts, or they would all be the same for ever.
+        self.logs = torch.full((count, beams), -torch.inf, device=device)
+        self.logs[:, 0] = 0.0
+        self.finished = torch.full((count, beams, longest + 1), end, device=device)
+        self.finished_scores = torch.full((count, beams), -torch.inf, device=device)
+        self.finished_lengths = torch.zeros((count, beams), dtype=torch.long, device=device)
+
+    def newest(self) -> Tensor:
+        """The newest token of every beam, (B · K,)."""
+        return self.tokens[:, :, self.length].flatten()
+
+    def extend(self, logs: Tensor, length: int, penalty: float) -> Tensor:
+        """Go on with the likeliest tokens; tell which of the B · K rows each beam comes from.
+
+        Args:
+            logs: (B, K, V), log-probabilities of the next token.
+            length: tokens that every sequence now has.
+            penalty: of that length.
+        """
+        vocabulary = logs.shape[-1]
+        ended = self.logs + logs[:, :, self.end]  # (B, K)
+        self._finish(self.tokens, ended / penalty, length)
+        going = self.logs[:, :, None] + logs
+        going[:, :, self.end] = -torch.inf
+        self.logs, chosen = going.flatten(1).topk(self.beams, dim=1)  # (B, K)
+        beam = chosen // vocabulary
+        self.tokens = self.tokens.gather(1, beam[:, :, None].expand_as(self.tokens))
+        self.tokens[:, :, length] = chosen % vocabulary
+        self.length = length
+        return (self.first_rows + beam).flatten()
+
+    def _finish(self, tokens: Tensor, scores: Tensor, length: int) -> None:
+        """Take in sequences, (B, K, T + 1), with their scores, (B, K); keep the best K."""
+        candidates = torch.cat((self.finished_scores, scores), 1)
+        self.finished_scores, kept = candidates.topk(self.beams, dim=1)
+        both = torch.cat((self.finished, tokens), 1)
+        self.finished = both.gather(1, kept[:, :, None].expand_as(self.finished))
+        lengths = torch.cat((self.finished_lengths, torch.full_like(self.finished_lengths, length)), 1)
+        self.finished_lengths = lengths.gather(1, kept)
+
+    def is_over(self, greatest_penalty: float) -> bool:
+        """Tell whether in every row the best that a beginning can still come to is no better than the best finished one."""
+        return bool((self.logs[:, 0] / greatest_penalty <= self.finished_scores[:, 0]).all())
+
+    def best(self, penalty: float) -> Sequences:
+        """Give the best of each row; beginnings that never ended compete as they are."""
+        self._finish(self.tokens, self.logs / penalty, self.length)
+        return Sequences(self.finished[:, 0, 1:], self.finished_lengths[:, 0], self.finished_scores[:, 0])
+
+
+@torch.no_grad()
+def sample_sequences(
+    step: Step,
+    state: Any,
+    count: int,
+    start: int,
+    end: int,
+    longest: int,
+    generator: torch.Generator | None = None,
+    forbidden: tuple[int, ...] = (),
+    device: torch.device | None = None,
+) -> Sequences:
+    """Write each row's sequence token by token: by chance, or, without a generator, the likeliest token every time.
+
+    Args and returns are those of `beam_search`; the scores are plain log-probabilities.
+    """
+    newest = torch.full((count,), start, device=device)
+    tokens = torch.full((count, longest), end, device=device)
+    writing = torch.ones(count, dtype=torch.bool, device=device)
+    lengths, scores = torch.zeros(count, dtype=torch.long, device=device), torch.zeros(count, device=device)
+    for place in range(longest):
+        logs, state = step(newest, state)
+        logs = logs.float()
+        if forbidden:
+            logs[:, list(forbidden)] = -torch.inf
+        logs = logs.log_softmax(-1)
+        chosen = logs if generator is None else logs + gumbel_noise(tuple(logs.shape), generator, logs.device)
+        newest = torch.where(writing, chosen.argmax(-1), end)
+        tokens[:, place] = newest
+        scores += torch.where(writing, logs.gather(1, newest[:, None])[:, 0], 0.0)
+        lengths += writing
+        writing = writing & (newest != end)
+        if not writing.any():
+            break
+    return Sequences(tokens, lengths, scores)
