@@ -106,7 +106,7 @@ class MovingAverage(nn.Module):
     """The mean return at each step, forgetting the old exponentially.
 
     Args:
-        steps: T.
+        steps: T, at most.
         decay: share of the old that one update keeps.
     """
 
@@ -117,17 +117,27 @@ class MovingAverage(nn.Module):
         super().__init__()
         self.decay = decay
         self.register_buffer("mean", torch.zeros(steps, 1))
-        self.register_buffer("updates", torch.zeros(()))
+        self.register_buffer("updates", torch.zeros(steps, 1))
 
-    def forward(self, returns: Tensor) -> Tensor:
-        """Return the average before these returns, (T, 1), 0 at first, and take them in."""
-        before = self.mean / (1 - self.decay**self.updates).clamp(min=1 - self.decay)
-        now = returns.mean(1, keepdim=True)
+    def forward(self, returns: Tensor, playing: Tensor | None = None) -> Tensor:
+        """Return the average before these returns, (T, 1), 0 at first, and take them in.
+
+        Args:
+            returns: (T, B).
+            playing: (T, B) bool, which of them count, where episodes are of different lengths; all by default.
+        """
+        count = returns.new_full((len(returns), 1), returns.shape[1]) if playing is None else playing.sum(1, keepdim=True)
+        total = (returns if playing is None else returns * playing).sum(1, keepdim=True)
         if torch.distributed.is_initialized():
-            torch.distributed.all_reduce(now)
-            now = now / torch.distributed.get_world_size()
-        self.mean = torch.lerp(now, self.mean, self.decay)
-        self.updates = self.updates + 1
+            torch.distributed.all_reduce(total)
+            torch.distributed.all_reduce(count)
+        # Copies, since autograd may still need what was there before.
+        self.mean, self.updates = self.mean.clone(), self.updates.clone()
+        mean, updates = self.mean[: len(returns)], self.updates[: len(returns)]
+        before = mean / (1 - self.decay**updates).clamp(min=1 - self.decay)
+        told = count > 0
+        mean.copy_(torch.where(told, torch.lerp(total / count.clamp(min=1), mean, self.decay), mean))
+        updates += told
         return before
 
 

@@ -1,7 +1,7 @@
-"""Gymnasium environments seen through a retina. Importing this package registers `attention_env/<Task>-v0`."""
+"""Gymnasium environments of attention. Importing this package registers `attention_env/<Task>-v0`."""
 
-from attention_env.registration import environment_ids, register_environments
+from attention_env.registration import caption_ids, environment_ids, register_environments
 
 register_environments()
 
-__all__ = ["environment_ids"]
+__all__ = ["caption_ids", "environment_ids"]

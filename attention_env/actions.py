@@ -130,7 +130,7 @@ class DictFormat(ActionFormat):
             *names, last = ("location", "label", *self.extras)
             wanted = f"{', '.join(map(repr, names))} and {last!r}"
             raise ActionError(f"an action is a dict with {wanted}, got {keys}") from None
-        reader = _Reader(count, resting)
+        reader = Reader(count, resting)
         location, label = reader.numbers("location", location, 2), reader.choices("label", label, self.classes)
         zoom = reader.numbers("zoom", extras["zoom"], 1) if self.zoom else None
         rotation = reader.numbers("rotation", extras["rotation"], 1) if self.rotate else None
@@ -154,7 +154,7 @@ class GridFormat(ActionFormat):
         """Read (n, 2) whole numbers, and a column more for each switch; a NumPy array or a tensor."""
         array, limits = actions if isinstance(actions, Tensor) else np.asarray(actions), self._limits()
         _require_shape("action", array, (count, len(limits)))
-        reader = _Reader(count, resting)
+        reader = Reader(count, resting)
         columns = {name: reader.choices(name, array[:, number], limit) for number, (name, limit) in enumerate(limits.items())}
         return Decision(
             _centre(columns["cell"].clamp(0, limits["cell"] - 1), self.grid),
@@ -186,7 +186,7 @@ class SaccadeFormat(ActionFormat):
 
     def decode(self, actions: Any, count: int, resting: Tensor | None = None) -> Decision:
         """Read (n,) whole numbers, a NumPy array or a tensor."""
-        looks, reader = self._looks(), _Reader(count, resting)
+        looks, reader = self._looks(), Reader(count, resting)
         chosen = reader.choices("action", actions, looks + self.classes)
         cell, zoom, rotation = chosen.clamp(0, looks - 1), None, None
         if self.rotate:
@@ -214,7 +214,7 @@ class BoxFormat(ActionFormat):
 
     def decode(self, actions: Any, count: int, resting: Tensor | None = None) -> Decision:
         """Read (n, 2 + K) numbers, and a column more for each switch; a NumPy array or a tensor."""
-        names, reader = self.extras, _Reader(count, resting)
+        names, reader = self.extras, Reader(count, resting)
         numbers = reader.numbers("action", actions, 2 + len(names) + self.classes)
         extras = {name: numbers[:, 2 + place : 3 + place] for place, name in enumerate(names)}
         location, scores = numbers[:, :2], numbers[:, 2 + len(names) :]
@@ -230,7 +230,7 @@ ACTION_FORMATS: dict[str, type[ActionFormat]] = {
 }
 
 
-class _Reader:
+class Reader:
     """Reads the parts of a batch of actions: NumPy arrays are checked at once, tensors without waiting for the device.
 
     Args:

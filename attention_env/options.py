@@ -1,12 +1,13 @@
-"""The settings of a glimpse environment, checked where they enter."""
+"""The settings of the environments, checked where they enter."""
 
 from __future__ import annotations
 
-import dataclasses
+import inspect
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from gymnasium.vector import AutoresetMode
@@ -14,11 +15,62 @@ from gymnasium.vector import AutoresetMode
 MOVES = ("absolute", "relative")
 STARTS = ("center", "random")
 REWARDS = ("sparse", "dense")
+CAPTION_REWARDS = ("likelihood", "cider", "bleu")
 OUTPUTS = ("numpy", "torch")
 
 
+class BatchOptions(ABC):
+    """What the settings of all environments have in common; a subclass is a dataclass that has these fields among its own.
+
+    Attributes:
+        kind: what to call the environment in messages.
+        output: "numpy" arrays, or "torch" tensors on `device`.
+        device: where a vector environment keeps and computes everything; "cpu" for NumPy output.
+        autoreset_mode: what happens after the end of an episode, for vector environments.
+        render_mode: None or "rgb_array".
+    """
+
+    kind: ClassVar[str]
+    output: str
+    device: str
+    autoreset_mode: AutoresetMode | str
+    render_mode: str | None
+
+    @property
+    @abstractmethod
+    def lengths_differ(self) -> bool:
+        """Whether an episode may end before the others of a batch."""
+
+    @classmethod
+    def of(cls, defaults: dict[str, Any], given: dict[str, Any]) -> Self:
+        """Merge an environment's defaults with what its user gave.
+
+        Raises:
+            TypeError: if a keyword is not a setting.
+        """
+        known = list(inspect.signature(cls).parameters)
+        unknown = sorted(set(given) - set(known))
+        if unknown:
+            raise TypeError(f"unknown setting {', '.join(unknown)}: {cls.kind} takes {', '.join(known)}")
+        return cls(**{**defaults, **given})
+
+    def _check_output(self) -> None:
+        """Check what all environments can be told.
+
+        Raises:
+            ValueError: naming the setting, its value, and what would be right.
+        """
+        _choose("output", self.output, OUTPUTS)
+        if not isinstance(self.autoreset_mode, AutoresetMode):
+            _choose("autoreset_mode", self.autoreset_mode, tuple(mode.value for mode in AutoresetMode))
+        _choose("render_mode", self.render_mode, (None, "rgb_array"))
+        if self.output == "numpy" and self.device != "cpu":
+            raise ValueError(f"device={self.device!r} needs output='torch': NumPy arrays live on the CPU")
+        object.__setattr__(self, "autoreset_mode", AutoresetMode(self.autoreset_mode))
+
+
 @dataclass(frozen=True)
-class GlimpseOptions:
+class GlimpseOptions(BatchOptions):
     """Everything a glimpse environment can be told, as keyword arguments of `gym.make` and `gym.make_vec`.
 
     All but `source` given as arrays can be written as JSON.
@@ -55,6 +107,8 @@ class GlimpseOptions:
         render_mode: None or "rgb_array" (`gym.make` makes "rgb_array_list" and "human" of it).
     """
 
+    kind = "a glimpse environment"
+
     source: Any = "mnist"
     split: str = "train"
     glimpses: int = 6
@@ -88,14 +142,10 @@ class GlimpseOptions:
 
         _choose("moves", self.moves, MOVES)
         _choose("reward", self.reward, REWARDS)
-        _choose("output", self.output, OUTPUTS)
         _choose("action_format", self.action_format, tuple(ACTION_FORMATS))
-        if not isinstance(self.autoreset_mode, AutoresetMode):
-            _choose("autoreset_mode", self.autoreset_mode, tuple(mode.value for mode in AutoresetMode))
-        _choose("render_mode", self.render_mode, (None, "rgb_array"))
+        self._check_output()
         for name in ("glimpses", "glimpse_size", "scales", "grid"):
-            if not isinstance(value := getattr(self, name), int) or value < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+            _count(name, getattr(self, name))
         if not (is_number(self.move_scale) and 0 < self.move_scale < math.inf):
             raise ValueError(f"move_scale must be a finite number above 0, got {self.move_scale!r}")
         for name in ("zoom", "rotate", "stop"):
@@ -107,28 +157,12 @@ class GlimpseOptions:
             _choose("start", self.start, STARTS)
         elif np.shape(self.start) != (2,) or not all(is_number(number) and -1 <= number <= 1 for number in self.start):
             raise ValueError(f"start must be one of {', '.join(STARTS)}, or [x, y] with both within [-1, 1], got {self.start!r}")
-        if self.output == "numpy" and self.device != "cpu":
-            raise ValueError(f"device={self.device!r} needs output='torch': NumPy arrays live on the CPU")
         if self.reward == "dense" and self.action_format == "saccade":
             raise ValueError("reward='dense' needs a label in every action: use another action_format, or reward='sparse'")
         if self.stop and self.action_format == "saccade":
             raise ValueError(
                 "stop=True is not for action_format='saccade', where naming a class ends the episode anyhow: leave it out"
             )
-        object.__setattr__(self, "autoreset_mode", AutoresetMode(self.autoreset_mode))
-
-    @classmethod
-    def of(cls, defaults: dict[str, Any], given: dict[str, Any]) -> GlimpseOptions:
-        """Merge an environment's defaults with what its user gave.
-
-        Raises:
-            TypeError: if a keyword is not a setting.
-        """
-        known = [field.name for field in dataclasses.fields(cls)]
-        unknown = sorted(set(given) - set(known))
-        if unknown:
-            raise TypeError(f"unknown setting {', '.join(unknown)}: a glimpse environment takes {', '.join(known)}")
-        return cls(**{**defaults, **given})
 
     @property
     def free(self) -> bool:
@@ -141,6 +175,57 @@ class GlimpseOptions:
         return self.stop or self.action_format == "saccade"
 
 
+@dataclass(frozen=True)
+class CaptionOptions(BatchOptions):
+    """Everything a caption environment can be told, as keyword arguments of `gym.make` and `gym.make_vec`.
+
+    All but a `source` of one's own can be written as JSON.
+
+    Attributes:
+        source: name of a source of captioned pictures ("scenes"), or an `attention_env.captions.CaptionSource`.
+        split: "train", "validation" or "test" pictures of a named source; a source of one's own is used as it is.
+        reward: "likelihood": the log-likelihood of the reference's word at every step; "cider" or "bleu": the score of the whole
+            sentence at the end (see `attention_env.sentence_rewards`).
+        blind: observations have no "annotations": only what was looked at is seen.
+        longest: words of a sentence at most, END included; None for those of the source's longest reference. A reference that is
+            longer is scored up to there.
+        output: "numpy" arrays, or "torch" tensors on `device`.
+        device: where a vector environment keeps and computes everything; "cpu" for NumPy output.
+        autoreset_mode: Gymnasium's "NextStep", "SameStep" or "Disabled" (or the enum); vector environments only.
+        render_mode: None or "rgb_array" (`gym.make` makes "rgb_array_list" and "human" of it), for sources with pictures.
+    """
+
+    kind = "a caption environment"
+
+    source: Any = "scenes"
+    split: str = "train"
+    reward: str = "likelihood"
+    blind: bool = False
+    longest: int | None = None
+    output: str = "numpy"
+    device: str = "cpu"
+    autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP
+    render_mode: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check every setting that no other part checks by itself.
+
+        Raises:
+            ValueError: naming the setting, its value, and what would be right.
+        """
+        _choose("reward", self.reward, CAPTION_REWARDS)
+        self._check_output()
+        if not isinstance(self.blind, bool):
+            raise ValueError(f"blind must be True or False, got {self.blind!r}")
+        if self.longest is not None:
+            _count("longest", self.longest)
+
+    @property
+    def lengths_differ(self) -> bool:
+        """Sentences differ in length."""
+        return True
+
+
 def is_number(value: Any) -> bool:
     """Tell whether a setting is a number, which a truth value is not."""
     return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
@@ -149,3 +234,8 @@ def is_number(value: Any) -> bool:
 def _choose(name: str, value: Any, choices: tuple[Any, ...]) -> None:
     if value not in choices:
         raise ValueError(f"{name}={value!r} is unknown: choose one of {', '.join(map(repr, choices))}")
+
+
+def _count(name: str, value: Any) -> None:
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")

@@ -1,8 +1,9 @@
-"""The one table of environment ids."""
+"""The tables of environment ids."""
 
 import gymnasium as gym
 
 NAMESPACE = "attention_env"
+# Those seen through a retina.
 # Task name -> (module below attention_env.envs, name before Env and VectorEnv of its classes, success rate that counts as solved).
 # "Paper": what the best agent of Mnih et al. 2014 (arXiv 1406.6247) reaches; the others are set by hand, for want of a published
 # figure for agents that see glimpses.
@@ -18,11 +19,18 @@ ENVIRONMENTS = {
     "Catch-v0": ("catch", "Catch", 0.85),  # paper: about 85 % caught
     "CircleSquare-v0": ("circle_square", "CircleSquare", 0.99),  # by hand: who finds the shape can tell it
 }
+# Those in which a picture is described. Rewards are log-likelihoods, of which none counts as solved.
+CAPTIONING: dict[str, tuple[str, str, float | None]] = {"Caption-v0": ("caption", "Caption", None)}
 
 
 def environment_ids() -> list[str]:
-    """List the ids, `attention_env/<Task>-v0`."""
+    """List the ids of the environments seen through a retina, `attention_env/<Task>-v0`."""
     return [f"{NAMESPACE}/{task}" for task in ENVIRONMENTS]
+
+
+def caption_ids() -> list[str]:
+    """List the ids of the environments in which a picture is described, likewise."""
+    return [f"{NAMESPACE}/{task}" for task in CAPTIONING]
 
 
 def register_environments() -> None:
@@ -30,7 +38,7 @@ def register_environments() -> None:
 
     No spec has `max_episode_steps`: an episode's end is a termination that the environment itself decides on.
     """
-    for task, (module, name, solved) in ENVIRONMENTS.items():
+    for task, (module, name, solved) in {**ENVIRONMENTS, **CAPTIONING}.items():
         gym.register(
             id=f"{NAMESPACE}/{task}",
             entry_point=f"attention_env.envs.{module}:{name}Env",

@@ -1,17 +1,24 @@
-"""Drawing: the picture with the eye's boxes and path on it, and beside it what the retina really sees."""
+"""Drawing: the picture with what is looked at framed, and beside or below it what is seen or said."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 SIDE = 320
 GAP = 8
 BACKGROUND = (24, 26, 32)
 PATH = (255, 176, 0)
+TEXT = (235, 235, 235)
 # One colour per scale, finest first.
 BOXES = ((0, 229, 255), (124, 252, 120), (255, 120, 200), (190, 160, 255))
+# A sentence below a picture: height of its lines, and how many there is room for.
+LETTERS = 20
+LINES = 3
+NEW_LINE = "\n"
 CORNERS = ((-1, -1), (1, -1), (1, 1), (-1, 1))
 
 
@@ -66,6 +73,37 @@ def draw_frame(
         corner = (SIDE + 2 * GAP, GAP + scale * (side + GAP))
         frame.paste(patch, corner)
         outline.rectangle((*corner, corner[0] + side - 1, corner[1] + side - 1), outline=BOXES[scale % len(BOXES)], width=3)
+    return np.array(frame)
+
+
+def draw_sentence(image: NDArray[np.float32], grid: tuple[int, int], place: int | None, words: Sequence[str]) -> NDArray[np.uint8]:
+    """Draw one moment of a description.
+
+    Args:
+        image: (3, H, W) in [0, 1].
+        grid: (lines, columns) of the cells that are looked at.
+        place: cell that was looked at last, row by row from the top left; None for none.
+        words: what was said so far.
+
+    Returns:
+        (height, width, 3) uint8: the picture with the cell framed, and the words below it, in as many lines as they need.
+    """
+    _, height, width = image.shape
+    pitch = SIDE / max(height, width)
+    picture = _to_picture(image).resize((round(width * pitch), round(height * pitch)), Image.Resampling.NEAREST)
+    if place is not None:
+        lines, columns = grid
+        (line, column), tall, wide = divmod(place, columns), picture.height / lines, picture.width / columns
+        box = (column * wide, line * tall, (column + 1) * wide - 1, (line + 1) * tall - 1)
+        ImageDraw.Draw(picture).rectangle(box, outline=PATH, width=3)
+    frame = Image.new("RGB", (SIDE + 2 * GAP, SIDE + 3 * GAP + LETTERS * LINES), BACKGROUND)
+    frame.paste(picture, (GAP + (SIDE - picture.width) // 2, GAP + (SIDE - picture.height) // 2))
+    draw, font, text = ImageDraw.Draw(frame), ImageFont.load_default(size=LETTERS * 3 // 4), ""
+    for word in words:
+        line_with_it = f"{text.rpartition(NEW_LINE)[2]} {word}"
+        text += f"{NEW_LINE if draw.textlength(line_with_it, font=font) > SIDE else ' '}{word}"
+    # Of a sentence of more lines than there is room for the last ones are shown.
+    draw.text((GAP, SIDE + 2 * GAP), NEW_LINE.join(text.strip().split(NEW_LINE)[-LINES:]), fill=TEXT, font=font)
     return np.array(frame)
 
 

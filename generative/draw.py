@@ -11,10 +11,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from attention_core.lstm import LSTMCell
 from generative.config import DRAWConfig
 from generative.filterbank import NUMBERS, Window, check_window, even_numbers, make_window, read_missing, write
 from generative.latent import Inference, LatentModel, draw_latents
-from generative.lstm import LSTMCell
 
 
 class Heads(NamedTuple):

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from attention_core.lstm import LSTMCell
 from generative.config import ReaderConfig
 from generative.filterbank import NUMBERS, Window, check_window, even_numbers, make_window, read
-from generative.lstm import LSTMCell
 
 
 class Reader(nn.Module):

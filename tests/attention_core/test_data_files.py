@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pooch
@@ -130,10 +131,9 @@ def test_empty_variable_counts_as_none(cache: Path, monkeypatch: pytest.MonkeyPa
 def test_declarations_are_complete(file: DataFile) -> None:
     assert DATA_FILES[file.path] is file
     assert file.data_set == Path(file.path).parts[0]
-    assert re.fullmatch(r"[0-9a-f]{64}", file.sha256)
-    assert file.size > 0
+    assert re.fullmatch(r"[0-9a-f]{64}|[0-9a-f]{8}", file.sha256)
+    assert file.size is None or file.size > 0
     assert file.licence
-    assert file.urls or file.instead_of
     assert {*file.instead_of} <= {*DATA_FILES}
     assert all(url.endswith(Path(file.path).name) for url in file.urls)
 
@@ -155,10 +155,62 @@ def test_real_file_cut_by_one_byte_is_refused(data_folder: Path, tmp_path: Path,
         fetch(name)
 
 
-def test_a_file_brought_in_place_of_others_makes_them_needless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    packed = next(file for file in DATA_FILES.values() if file.instead_of)
+@pytest.mark.parametrize("stand_in", [file for file in DATA_FILES.values() if file.instead_of], ids=lambda file: file.path)
+def test_a_file_brought_in_place_of_others_makes_them_needless(
+    stand_in: DataFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
-    assert {file.path for file in needed_files()} == {*DATA_FILES} - {packed.path}
-    (tmp_path / packed.path).parent.mkdir()
-    (tmp_path / packed.path).write_bytes(b"")
-    assert {file.path for file in needed_files()} == {*DATA_FILES} - {*packed.instead_of}
+    downloadable = {path for path, file in DATA_FILES.items() if file.urls}
+    assert {file.path for file in needed_files()} == downloadable
+    (tmp_path / stand_in.path).parent.mkdir()
+    (tmp_path / stand_in.path).write_bytes(b"")
+    assert {file.path for file in needed_files()} == downloadable - {*stand_in.instead_of} | {stand_in.path}
+
+
+def test_a_file_that_is_only_ever_brought_is_listed_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = "flickr8k/captions.json.gz"
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    (tmp_path / path).parent.mkdir()
+    (tmp_path / path).write_bytes(b"")
+    assert [file.path for file in needed_files() if file.data_set == "flickr8k"] == [path]
+
+
+def test_a_file_without_address_says_where_to_put_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DATA_FILES, FILE.path, replace(FILE, urls=()))
+    (folder / FILE.path).unlink()
+    with pytest.raises(DataError, match=r"put toys/blocks\.bin \(2,048 bytes\) there$"):
+        fetch(FILE.path)
+
+
+def test_a_file_without_address_is_not_looked_for(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DATA_FILES, FILE.path, replace(FILE, urls=()))
+    monkeypatch.setattr(pooch, "retrieve", lambda *_, **__: pytest.fail("a download was tried"))
+    with pytest.raises(DataError, match=rf"no address to be downloaded from \(none\); set {FOLDER_VARIABLE}"):
+        fetch(FILE.path)
+
+
+def test_a_file_of_which_only_the_beginning_of_the_hash_is_known_is_checked_by_that(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declared = replace(FILE, sha256=FILE.sha256[:8], size=None, urls=FILE.urls[:1])
+    assert declared.length == "size unknown"
+    monkeypatch.setitem(DATA_FILES, FILE.path, declared)
+    served = [CONTENT[:-1], CONTENT]
+
+    def serve(url: str, known_hash: str | None, fname: str, path: Path, progressbar: bool) -> None:
+        assert known_hash is None
+        path.mkdir(parents=True, exist_ok=True)
+        (path / fname).write_bytes(served.pop(0))
+
+    monkeypatch.setattr(pooch, "retrieve", serve)
+    with pytest.raises(DataError, match=rf"where {FILE.sha256[:8]}… is right: it was altered; delete it and fetch it again"):
+        fetch(FILE.path)
+    (cache / FILE.path).unlink()
+    assert fetch(FILE.path) == cache / FILE.path
+
+
+@pytest.mark.parametrize(
+    "path", [path for path, file in DATA_FILES.items() if file.data_set in ("encoders", "flickr8k") and not file.urls]
+)
+def test_files_brought_are_those_declared(data_folder: Path, path: str) -> None:
+    assert fetch(path) == data_folder / path

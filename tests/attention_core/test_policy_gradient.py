@@ -252,3 +252,15 @@ def test_logistic_noise_is_that_of_pytorch_and_decides_as_often_as_the_odds_say(
         probability = 1 / (1 + math.exp(-score))
         found = (score + noise > 0).float().mean().item()
         assert found == pytest.approx(probability, abs=4 * math.sqrt(probability * (1 - probability) / count))
+
+
+def test_moving_average_leaves_out_what_is_over() -> None:
+    average = MovingAverage(3, decay=0.5)
+    returns = torch.tensor([[2.0, 4.0, 6.0], [1.0, 5.0, 100.0], [7.0, 100.0, 100.0]])
+    playing = torch.tensor([[True, True, True], [True, True, False], [True, False, False]])
+    assert torch.equal(average(returns, playing), torch.zeros(3, 1))
+    assert average(returns, playing).flatten().tolist() == pytest.approx([4.0, 3.0, 7.0])
+    # Shorter episodes tell nothing of the steps that they do not come to.
+    average(torch.tensor([[8.0]]), torch.tensor([[True]]))
+    average(torch.tensor([[8.0], [9.0]]), torch.tensor([[True], [False]]))
+    assert average(returns, playing).flatten().tolist() == pytest.approx([(4 / 16 + 4 / 8 + 8 / 4 + 8 / 2) * 16 / 15, 3.0, 7.0])

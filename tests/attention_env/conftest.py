@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import attention_env
 from attention_env.actions import ACTION_FORMATS
 
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
+
+
+class Operations(TorchDispatchMode):
+    """Keeps the names of torch's operations, and asks for nothing itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.append(func.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.fixture
+def operations() -> Operations:
+    """What torch does within `with operations:`, by name."""
+    return Operations()
 
 
 # Catch, whose world moves and which takes fewer settings, has tests of its own.

@@ -16,7 +16,6 @@ import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from attention_env.actions import ActionError
 from attention_env.envs.glimpse import GlimpseEnv, GlimpseVectorEnv
@@ -654,21 +653,9 @@ def test_a_wrong_action_on_the_device_is_reported_at_the_end_of_the_episode(
     assert env.step(right)[2].all()
 
 
-class Record(TorchDispatchMode):
-    """Keeps the names of torch's operations, and asks for nothing itself."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.names.append(func.__name__)
-        return func(*args, **(kwargs or {}))
-
-
 @pytest.mark.parametrize("switches", [{}, {"zoom": True, "rotate": True}, ALL_SWITCHES])
 def test_without_autoreset_no_step_before_the_last_waits_for_the_device(
-    switches: dict[str, Any], action_format: str, arrays: Arrays
+    switches: dict[str, Any], action_format: str, arrays: Arrays, operations: Any
 ) -> None:
     settings = {"action_format": action_format, "glimpses": 4, "output": "torch", **possible(switches, action_format)}
     env = GlimpseVectorEnv(ROWS, source=arrays, autoreset_mode="Disabled", **settings)
@@ -676,12 +663,12 @@ def test_without_autoreset_no_step_before_the_last_waits_for_the_device(
     env.reset(seed=0)
     waiting = {"_local_scalar_dense.default", "nonzero.default", "masked_select.default"}
     actions = [to_torch(env.action_space.sample()) for _ in range(4)]
-    with Record() as record:
+    with operations:
         for action in actions[:3]:
             env.step(action)
-        assert not waiting & set(record.names)
+        assert not waiting & set(operations.names)
         env.step(actions[3])
-        assert "_local_scalar_dense.default" in record.names
+        assert "_local_scalar_dense.default" in operations.names
     with pytest.raises(gym.error.ResetNeeded, match="every episode has ended"):
         env.step(actions[0])
 

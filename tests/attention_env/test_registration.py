@@ -28,13 +28,14 @@ KWARGS: dict[str, Any] = {
 
 def test_ids_are_registered_by_importing_the_package() -> None:
     assert attention_env.environment_ids()
-    for id_ in attention_env.environment_ids():
+    assert attention_env.caption_ids() == ["attention_env/Caption-v0"]
+    for id_ in (*attention_env.environment_ids(), *attention_env.caption_ids()):
         assert id_.startswith("attention_env/")
         assert id_.endswith("-v0")
         assert id_ in gym.registry
 
 
-@pytest.mark.parametrize("id_", attention_env.environment_ids())
+@pytest.mark.parametrize("id_", [*attention_env.environment_ids(), *attention_env.caption_ids()])
 def test_specs_have_no_time_limit_and_name_their_classes(id_: str) -> None:
     spec = gym.spec(id_)
     assert spec.max_episode_steps is None

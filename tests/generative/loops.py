@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from generative.draw import LSTMCell
+from attention_core.lstm import LSTMCell
 
 Loop = NDArray[np.float64]
 

@@ -11,8 +11,9 @@ import torch
 from loops import Loop, linear_by_loop, lstm_by_loop, randomise, read_by_loop, sigmoid, write_by_loop
 from torch import Tensor, nn
 
+from attention_core.lstm import LSTMCell
 from generative.config import DRAWConfig
-from generative.draw import DRAW, LSTMCell
+from generative.draw import DRAW
 from generative.filterbank import even_numbers, make_window, write
 
 HEIGHT, WIDTH = 4, 6

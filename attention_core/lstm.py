@@ -1,4 +1,4 @@
-"""The long short-term memory cell of DRAW and of its eye."""
+"""The long short-term memory cell of DRAW, of its eye, and of the captioner."""
 
 from __future__ import annotations
 

@@ -1,0 +1,92 @@
+"""`attention caption …`: sentences about pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from attention_cli.arguments import figures_folder, peek, print_figures, use_threads
+from captioning.config import CaptionConfig, published_config
+
+Split = Literal["test", "validation", "train"]
+
+
+@dataclass(frozen=True)
+class TrainArguments:
+    """Train a captioner; the same command again goes on where it was interrupted."""
+
+    config: tyro.conf.OmitArgPrefixes[CaptionConfig]
+    """The settings; their defaults are the published ones for the data."""
+    out: Path | None = None
+    """Run folder; runs/<data>-<attention>-<seed> by default."""
+    max_seconds: float | None = None
+    """End cleanly after so many seconds, with a checkpoint to go on from."""
+    threads: int | None = None
+    """CPU threads; PyTorch's choice by default."""
+
+
+def train(arguments: list[str], program: str) -> None:
+    """`attention caption train`."""
+    published = published_config(
+        peek(arguments, "--data", CaptionConfig.data), peek(arguments, "--attention", CaptionConfig.attention)
+    )
+    asked = tyro.cli(TrainArguments, args=arguments, prog=program, default=TrainArguments(published))
+    use_threads(asked.threads)
+    from captioning.train import train
+
+    config = asked.config
+    folder = train(config, asked.out or Path("runs") / f"{config.data}-{config.attention}-{config.seed}", asked.max_seconds)
+    if folder.writes:
+        print(f"run folder  {folder.path}\nmetrics     {folder.metrics}\ncurves      {folder.figures / 'curves.png'}")
+        print(f"next        {' '.join(program.split()[:2])} evaluate {folder.path}")
+
+
+@dataclass(frozen=True)
+class EvaluateArguments:
+    """Score the captions that are written, free-running, about every picture of a split."""
+
+    model: Annotated[str, tyro.conf.Positional]
+    """A zoo name, a run folder, or a weights file."""
+    split: Split = "test"
+    """Which pictures."""
+    beams: int | None = None
+    """Beams of the search; the settings' own by default."""
+    length_power: float | None = None
+    """Sentences compete by log-probability over length to this power; the settings' own by default."""
+    json: bool = False
+    """Print one JSON object instead of a table."""
+
+
+def evaluate(arguments: list[str], program: str) -> None:
+    """`attention caption evaluate`."""
+    asked = tyro.cli(EvaluateArguments, args=arguments, prog=program)
+    from attention_core.zoo import pick_device
+    from captioning.train import report
+
+    print_figures(report(asked.model, asked.split, asked.beams, asked.length_power, pick_device()), asked.json)
+
+
+@dataclass(frozen=True)
+class DescribeArguments:
+    """Write a sentence about a picture, and draw where was looked for each of its words."""
+
+    picture: Annotated[str, tyro.conf.Positional]
+    """A picture file; of a captioner of scenes the number of a test scene."""
+    model: str = "caption-flickr8k-soft"
+    """A zoo name, a run folder, or a weights file."""
+    out: Path | None = None
+    """The figure; described.png among the figures of a run folder, else here."""
+
+
+def describe(arguments: list[str], program: str) -> None:
+    """`attention caption describe`."""
+    asked = tyro.cli(DescribeArguments, args=arguments, prog=program)
+    from attention_core.zoo import pick_device
+    from captioning.figures import describe
+
+    out = asked.out or figures_folder(asked.model, None) / "described.png"
+    print(describe(asked.model, asked.picture, out, pick_device()))
+    print(f"written     {out}")

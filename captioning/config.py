@@ -1,0 +1,135 @@
+"""Settings of the captioner, free of torch, and the published ones by data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from attention_core.config import TrainingConfig, check_at_least, from_dict, load_yaml
+
+HYPERPARAMETERS = Path(__file__).parent / "hyperparameters" / "captioner.yaml"
+DATA = ("flickr8k", "scenes")
+ENCODERS = ("efficientnet_lite0", "mobilenet_v2")
+STRIDES = (16, 32)
+REWARDS = ("likelihood", "cider", "bleu")
+BASELINES = ("none", "moving_average", "leave_one_out", "self_critical")
+
+
+@dataclass(frozen=True)
+class FeatureConfig:
+    """How pictures become annotation vectors."""
+
+    encoder: str = "efficientnet_lite0"
+    """The network: efficientnet_lite0 or mobilenet_v2."""
+    size: int = 224
+    """Pixels along each side that a picture is brought to; its aspect ratio is not kept."""
+    stride: int = 32
+    """Pixels from one annotation to the next: 16 for many vectors of few numbers, 32 for few of many."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            ValueError: naming the setting that is wrong and what would be right.
+        """
+        if self.encoder not in ENCODERS:
+            raise ValueError(f"encoder={self.encoder!r} is unknown: choose one of {', '.join(ENCODERS)}")
+        if self.stride not in STRIDES:
+            raise ValueError(f"stride must be one of {', '.join(map(str, STRIDES))}, got {self.stride}")
+        if self.size < self.stride:
+            raise ValueError(f"size must be at least the stride, {self.stride}, got {self.size}")
+
+
+@dataclass(frozen=True)
+class CaptionConfig:
+    """What a training of the captioner depends on."""
+
+    kind: ClassVar[str] = "captioner"
+
+    data: str = "scenes"
+    """Whose captions: scenes, drawn on the fly, or flickr8k."""
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    """How the pictures of flickr8k become annotations."""
+    attention: Literal["soft", "hard"] = "soft"
+    """Whether it looks everywhere at once, by weight, or at one place."""
+    annotation_units: int = 512
+    """Units of the layer through which the encoder's annotations are seen."""
+    hidden: int = 512
+    """Units of the LSTM."""
+    embedding: int = 256
+    """Numbers that stand for a word, and units of the output's layer."""
+    attention_units: int = 256
+    """Units of the attention network."""
+    dropout: float = 0.5
+    """Share of the units left out at random in training."""
+    label_smoothing: float = 0.0
+    """Share of a word's probability that is spread over all words in training."""
+    even: float = 1.0
+    """λ, weight of the doubly stochastic penalty of soft attention: each place should be looked at about once in a caption."""
+    mirrored: bool = True
+    """Whether every other picture of flickr8k is seen mirrored in training."""
+    least: int = 5
+    """How often a word must occur in the training captions to be in the vocabulary of flickr8k."""
+    reward: Literal["likelihood", "cider", "bleu"] = "likelihood"
+    """What it learns from: the likelihood of the true words, or the score of the sentences that it writes itself, word by word and
+    place by place by REINFORCE."""
+    baseline: Literal["none", "moving_average", "leave_one_out", "self_critical"] = "moving_average"
+    """What REINFORCE takes off the rewards; see `attention_core.policy_gradient`."""
+    samples: int = 1
+    """N, how often each caption of a batch is gone through, with places drawn anew; each picture, where it writes itself."""
+    location_weight: float = 0.1
+    """λ_r, weight of REINFORCE on the places; the authors divide their rewards by 10."""
+    entropy_weight: float = 0.002
+    """λ_e, weight of the entropy of the places."""
+    expected: float = 0.5
+    """Share of the captions that are shown what hard attention would see on average in place of one place."""
+    batch_size: int = 16
+    """Pictures per update, over all processes; all reference captions of each are learned from."""
+    beams: int = 3
+    """Beams of the search that writes captions, in validation and later."""
+    length_power: float = 0.7
+    """Sentences compete by log-probability over length to this power: 0 favours short ones, 1 takes the mean for each word."""
+    start: str = ""
+    """A captioner of the same sizes whose weights to begin with, as a zoo name or a run folder."""
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    """The training loop."""
+    seed: int = 0
+    """Seed of weights, captions and places."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            ValueError: naming the setting that is wrong and what would be right.
+        """
+        check_at_least(self, 1, "annotation_units", "hidden", "embedding", "attention_units", "least", "batch_size", "beams")
+        check_at_least(self, 0, "even", "length_power")
+        check_at_least(self, 1, "samples")
+        check_at_least(self, 0, "location_weight", "entropy_weight")
+        if self.reward not in REWARDS:
+            raise ValueError(f"reward={self.reward!r} is unknown: choose one of {', '.join(REWARDS)}")
+        if self.baseline not in BASELINES:
+            raise ValueError(f"baseline={self.baseline!r} is unknown: choose one of {', '.join(BASELINES)}")
+        if self.baseline == "leave_one_out" and self.samples < 2:
+            raise ValueError(f"baseline='leave_one_out' needs samples of at least 2, got {self.samples}")
+        if not 0 <= self.expected <= 1:
+            raise ValueError(f"expected must be within 0 … 1, got {self.expected}")
+        if self.data not in DATA:
+            raise ValueError(f"data={self.data!r} is unknown: choose one of {', '.join(DATA)}")
+        if self.attention not in ("soft", "hard"):
+            raise ValueError(f"attention={self.attention!r} is unknown: choose soft or hard")
+        for name in ("dropout", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be within 0 … 1, 1 excepted; got {getattr(self, name)}")
+
+
+def published_config(data: str, attention: str) -> CaptionConfig:
+    """Look up the published settings.
+
+    Args:
+        data: whose captions; what has none takes the defaults.
+        attention: "soft" or "hard", which have settings of their own.
+    """
+    table = load_yaml(HYPERPARAMETERS)
+    return from_dict(CaptionConfig, {"data": data, "attention": attention, **table.get(f"{data}-{attention}", {})})

@@ -1,0 +1,181 @@
+"""Hard attention in its environment: the estimator against enumeration, its parts by hand, and training that learns to look."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from attention_core.config import TrainingConfig
+from attention_core.policy_gradient import gumbel_noise, reward_to_go
+from attention_core.training import make_accelerator
+from attention_env.captions import END, SPECIAL, START, CaptionedPictures, Vocabulary
+from attention_env.envs.caption import CaptionVectorEnv
+from captioning.config import CaptionConfig
+from captioning.decoder import Captioner, State
+from captioning.hard import Chance, EpisodeLearner, Episodes, losses, play
+from captioning.train import load, train
+
+PLACES, NUMBERS, WORDS, STEPS = 3, 2, 7, 3
+CAPTION = (5, 4, END)
+CONFIG = CaptionConfig(attention="hard", annotation_units=6, hidden=5, embedding=3, attention_units=4, dropout=0.0, expected=0.0)
+FEW = TrainingConfig(updates=3, warmup=1, log_every=1, validate_every=3)
+
+
+@pytest.fixture
+def source() -> CaptionedPictures:
+    annotations = np.random.default_rng(0).normal(0, 2, (1, PLACES, NUMBERS)).astype(np.float32)
+    return CaptionedPictures("toy", Vocabulary((*SPECIAL, "a", "b", "c")), annotations, np.array([[CAPTION]]))
+
+
+@pytest.fixture
+def captioner() -> Captioner:
+    """One that has its preferences: places and words are far from equally likely."""
+    torch.manual_seed(1)
+    captioner = Captioner((PLACES, NUMBERS), WORDS, CONFIG)
+    with torch.no_grad():
+        for parameter in captioner.parameters():
+            parameter.mul_(2.5)
+    return captioner
+
+
+def exact_bound(captioner: Captioner, annotations: Tensor) -> Tensor:
+    """L_s = Σ_s p(s | a) log p(y | s, a), over all 27 ways to look."""
+    total = torch.zeros(())
+    for places in itertools.product(range(PLACES), repeat=STEPS):
+        scene = captioner.see(annotations)
+        state = captioner.begin(scene)
+        likely, told = torch.zeros(()), torch.zeros(())
+        for place, before, word in zip(places, (START, *CAPTION), CAPTION, strict=False):
+            likely = likely + captioner.look(scene, state).log_weights[0, place]
+            state, output = captioner.advance(torch.tensor([before]), scene.annotations[:, place], state)
+            told = told + captioner.score(output).log_softmax(-1)[0, word]
+        total = total + likely.exp() * told
+    return total
+
+
+def sampled(captioner: Captioner, source: CaptionedPictures, rows: int, seed: int = 0) -> Episodes:
+    environment = CaptionVectorEnv(rows, source=source, output="torch", autoreset_mode="Disabled")
+    noise = gumbel_noise((STEPS, rows, PLACES), torch.Generator().manual_seed(seed), torch.device("cpu"))
+    everywhere = torch.zeros(rows, dtype=torch.bool)
+    return play(captioner, environment, {"index": np.zeros(rows, np.int64)}, Chance(noise, None, everywhere))
+
+
+@pytest.mark.parametrize("baseline", [0.0, -4.0])
+def test_the_estimator_agrees_with_enumeration(captioner: Captioner, source: CaptionedPictures, baseline: float) -> None:
+    """Samples weigh by p(s): that factor stands nowhere else. Whatever the baseline, the expectation is the gradient of L_s."""
+    annotations = source.annotations(torch.zeros(1, dtype=torch.long), torch.device("cpu"))
+    parameters = dict(captioner.named_parameters())
+    exact = torch.autograd.grad(exact_bound(captioner, annotations), list(parameters.values()))
+    rows = 200_000
+    episodes = sampled(captioner, source, rows)
+    parts = losses(episodes, reward_to_go(episodes.rewards), baseline, torch.zeros(rows, dtype=torch.bool), CONFIG)
+    estimated = torch.autograd.grad(-(parts["words"] + parts["places"]), list(parameters.values()))
+    right, found = (torch.cat([part.flatten() for part in parts]) for parts in (exact, estimated))
+    assert (found - right).norm() < 0.03 * right.norm()
+    # The layer that chooses places learns from REINFORCE alone.
+    place = list(parameters).index("attention.score.weight")
+    assert exact[place].norm() > 0.02
+    assert (estimated[place] - exact[place]).norm() < 0.25 * exact[place].norm()
+
+
+def test_the_environment_pays_what_the_captioner_thinks_of_the_true_words(captioner: Captioner, source: CaptionedPictures) -> None:
+    episodes = sampled(captioner, source, 50)
+    assert torch.allclose(episodes.rewards.float(), episodes.told.detach(), atol=1e-5)
+    assert episodes.playing.all()
+    assert len(episodes.rewards.sum(0).unique()) > 1  # it depends on where was looked
+
+
+def test_a_baseline_makes_the_gradient_less_noisy(captioner: Captioner, source: CaptionedPictures) -> None:
+    def noise(baseline: float | str) -> float:
+        estimates = []
+        for seed in range(40):
+            episodes = sampled(captioner, source, 8, seed)
+            returns = reward_to_go(episodes.rewards)
+            b = mean if baseline == "mean" else 0.0
+            part = losses(episodes, returns, b, torch.zeros(8, dtype=torch.bool), CONFIG)["places"]
+            estimates.append(torch.autograd.grad(part, [captioner.attention.score.weight])[0].flatten())
+        return float(torch.stack(estimates).var(0).sum())
+
+    mean = reward_to_go(sampled(captioner, source, 4000, seed=99).rewards).mean(1, keepdim=True)
+    assert noise("mean") < 0.5 * noise(0.0)
+
+
+def test_captions_that_see_the_expectation_teach_by_its_gradient_and_not_by_reinforce() -> None:
+    config = CONFIG
+    shape = (2, 4)
+    episodes = Episodes(
+        torch.ones(shape, dtype=torch.bool),
+        torch.randn(shape),
+        torch.randn(shape, requires_grad=True),
+        torch.randn(shape, requires_grad=True),
+        torch.rand(shape),
+    )
+    everywhere = torch.tensor([True, False, False, True])
+    losses(episodes, reward_to_go(episodes.rewards), 0.0, everywhere, config)["places"].backward()
+    assert episodes.looked.grad is not None
+    assert episodes.looked.grad.any(0).tolist() == [False, True, True, False]
+
+
+def test_words_that_are_over_count_for_nothing() -> None:
+    told = torch.tensor([[-1.0, -2.0], [-3.0, -100.0]], requires_grad=True)
+    playing = torch.tensor([[True, True], [True, False]])
+    episodes = Episodes(playing, told.detach(), told, torch.zeros(2, 2), torch.zeros(2, 2))
+    parts = losses(episodes, reward_to_go(told.detach()), 0.0, torch.zeros(2, dtype=torch.bool), CONFIG)
+    assert parts["words"].item() == pytest.approx((1 + 3 + 2) / 2)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"baseline": "leave_one_out", "samples": 2},
+        {"baseline": "self_critical", "samples": 2},
+        {"baseline": "none", "expected": 1.0},
+        {"reward": "cider", "baseline": "self_critical"},
+        {"reward": "bleu", "baseline": "moving_average"},
+        {"reward": "cider", "baseline": "self_critical", "attention": "soft"},
+    ],
+    ids=str,
+)
+def test_training_runs_is_saved_and_goes_on_to_the_same_numbers(tmp_path: Path, change: dict[str, object]) -> None:
+    settings = {
+        "attention": "hard",
+        "annotation_units": 6,
+        "hidden": 8,
+        "embedding": 4,
+        "attention_units": 4,
+        "batch_size": 4,
+        "beams": 1,
+        **change,
+    }
+    config = CaptionConfig(training=FEW, **settings)  # type: ignore[arg-type]
+    whole = train(config, tmp_path / "whole")
+    train(config, tmp_path / "parts", max_seconds=0.0)
+    parts = train(config, tmp_path / "parts")
+    timeless = [
+        [{name: value for name, value in row.items() if not name.startswith("time/")} for row in folder.rows()]
+        for folder in (whole, parts)
+    ]
+    assert timeless[0] == timeless[1]
+    captioner, loaded, vocabulary, name = load(str(whole.path), torch.device("cpu"))
+    assert loaded == config
+    assert name == "whole"
+    assert isinstance(captioner.begin(captioner.see(torch.zeros(1, 16, 434))), State)
+    assert len(vocabulary) == captioner.embedding.num_embeddings
+
+
+def test_the_last_copy_is_greedy_where_it_is_what_the_others_are_measured_by() -> None:
+    config = CaptionConfig(attention="hard", baseline="self_critical", reward="cider", samples=2, batch_size=3, training=FEW)
+    learner = EpisodeLearner(config, make_accelerator(FEW))
+    chance = learner._draw(4, 3, free=True)
+    assert chance.words is not None
+    for noise in (chance.places, chance.words):
+        assert noise.shape[1] == 9
+        assert noise[:, :6].abs().min() > 0
+        assert not noise[:, 6:].any()
+    assert not chance.everywhere.any()
