@@ -9,9 +9,9 @@ import torch
 from attention_env.caption_scenes import FIRST_COLOUR, SceneSource
 from attention_env.captions import PAD, CaptionSource
 from attention_env.sentence_rewards import Cider
+from captioning import flickr8k
 from captioning.config import CaptionConfig
 from captioning.decoder import Captioner
-from captioning.flickr8k import load_captions
 from captioning.scores import score
 from captioning.writing import Written, write_all
 
@@ -95,4 +95,4 @@ def score_captions(
         return {"exact": exact(captions, references_of(source)), "attention_on_shape": attention_on_shape(source, written)}
     sentences = [" ".join(source.vocabulary.decode(caption)) for caption in captions]
     split = source.name.split("/")[1]
-    return score(sentences, [picture.sentences for picture in load_captions(split)]).as_dict()
+    return score(sentences, [picture.sentences for picture in flickr8k.load_captions(split)]).as_dict()
