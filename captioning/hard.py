@@ -102,6 +102,8 @@ def play(captioner: Captioner, environment: CaptionVectorEnv, options: dict[str,
         entropy = -(looked.weights * looked.log_weights).sum(-1)
         steps.append(Episodes(playing, rewards, logs.gather(1, word[:, None])[:, 0], at_place, entropy))
         playing = playing & ~ended
+        if true is None and not playing.any():  # of true captions it is known beforehand when the longest ends
+            break
     return Episodes(*(torch.stack(part) for part in zip(*steps, strict=True)))
 
 

@@ -1,0 +1,113 @@
+"""The command line with captioners: help, training, going on, figures, descriptions, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+from results import contents
+from test_commands import WATCHED, run_in_process
+
+from attention_cli.main import main
+from captioning.config import published_config
+
+TRAIN = [
+    *("caption", "train", "--updates", "4", "--warmup", "1", "--log-every", "2", "--validate-every", "2", "--batch-size", "4"),
+    *("--hidden", "12", "--embedding", "6", "--annotation-units", "8", "--attention-units", "5", "--seed", "3"),
+]
+KINDS = {
+    "soft": [],
+    "hard": ["--attention", "hard"],
+    "self-critical": ["--attention", "hard", "--reward", "cider", "--baseline", "self_critical"],
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    place = tmp_path_factory.mktemp("runs")
+    for name, arguments in KINDS.items():
+        assert main([*TRAIN, *arguments, "--out", str(place / name)]) == 0
+    return {name: place / name for name in KINDS}
+
+
+def test_help_shows_the_published_settings_without_importing_torch() -> None:
+    command = [sys.executable, "-c", WATCHED, "caption", "train", "--data", "flickr8k", "--attention", "soft", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr == "False False\n"
+    flat = " ".join(done.stdout.replace("│", " ").split())
+    config = published_config("flickr8k", "soft")
+    for name in ("hidden", "embedding", "attention_units", "batch_size"):
+        assert f"--{name.replace('_', '-')} INT" in flat
+        assert f"(default: {getattr(config, name)})" in flat
+
+
+@pytest.mark.parametrize("name", list(KINDS))
+def test_training_that_is_stopped_goes_on_to_the_same_numbers(
+    name: str, runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for extra in (["--max-seconds", "0"], []):
+        status, said, complaint = run_in_process([*TRAIN, *KINDS[name], "--out", str(tmp_path), *extra], capsys)
+        assert status == 0, complaint
+        assert f"next        attention caption evaluate {tmp_path}\n" in said
+    assert contents(tmp_path) == contents(runs[name])
+    config = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    assert (config["kind"], config["seed"], config["batch_size"]) == ("captioner", 3, 4)
+    assert config["words"].split()[:4] == ["<pad>", "<start>", "<end>", "<unknown>"]
+
+
+def test_run_folder_is_named_after_the_training_by_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_in_process([*TRAIN, "--attention", "hard", "--max-seconds", "0"], capsys)[0] == 0
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["scenes-hard-3"]
+
+
+def test_evaluation_prints_one_json_object(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    status, said, complaint = run_in_process(["caption", "evaluate", str(runs["hard"]), "--json", "--beams", "2"], capsys)
+    assert status == 0, complaint
+    (line,) = said.splitlines()
+    figures = json.loads(line)
+    expected = {"model": "hard", "examples": 2000, "split": "test", "data": "scenes", "attention": "hard", "beams": 2}
+    assert expected.items() <= figures.items()
+    assert 0 <= figures["exact"] <= 1
+    assert 0 <= figures["attention_on_shape"] <= 1
+
+
+@pytest.mark.parametrize("name", ["soft", "hard"])
+def test_a_scene_is_described_with_a_map_for_each_word(
+    name: str, runs: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, said, complaint = run_in_process(["caption", "describe", "7", "--model", str(runs[name])], capsys)
+    assert status == 0, complaint
+    sentence, written = said.splitlines()
+    assert written == f"written     {runs[name]}/figures/described.png"
+    with Image.open(runs[name] / "figures" / "described.png") as picture:
+        assert picture.width > 900
+    assert len(sentence.split()) <= 40
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["caption", "describe", "2000", "--model", "RUN"], "'2000' is no scene: this captioner writes about test scenes 0 … 1999"),
+        (["caption", "describe", "photo.jpg", "--model", "RUN"], "'photo.jpg' is no scene"),
+        (["caption", "evaluate", "nowhere"], "no model 'nowhere'"),
+        (["caption", "evaluate", "RUN", "--beams", "0"], "at least one beam"),
+        (["draw", "evaluate", "RUN"], "is a model of kind 'captioner'"),
+        ([*TRAIN, "--data", "coco"], "data='coco' is unknown"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_line(
+    arguments: list[str], message: str, runs: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(runs["soft"]) if word == "RUN" else word for word in arguments]
+    status, _, complaint = run_in_process(words, capsys)
+    assert status == 2
+    assert message in complaint
+    assert len(complaint.splitlines()) == 1
