@@ -20,7 +20,7 @@ def show(arguments: list[str], program: str) -> None:
     tyro.cli(ListArguments, args=arguments, prog=program)
     for file in data_files.needed_files():
         here = "here   " if data_files.local_path(file.path).is_file() else "missing"
-        print(f"{here}  {file.path:<44} {file.size:>12,} bytes  {file.licence}")
+        print(f"{here}  {file.path:<44} {file.length:>18}  {file.licence}")
     print(f"\nfolder: {data_files.local_path('')}")
 
 
@@ -39,6 +39,7 @@ def fetch(arguments: list[str], program: str) -> None:
     unknown = sorted(set(asked.data_sets) - set(known))
     if unknown:
         raise ValueError(f"unknown data set {', '.join(unknown)}: choose from {', '.join(known)}")
-    for file in data_files.needed_files():
+    brought = [file for file in data_files.DATA_FILES.values() if not file.urls and not file.instead_of]
+    for file in dict.fromkeys([*data_files.needed_files(), *(brought if asked.data_sets else [])]):
         if not asked.data_sets or file.data_set in asked.data_sets:
             print(f"{data_files.fetch(file.path)}  sha256 right")

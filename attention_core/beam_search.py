@@ -14,9 +14,10 @@ from torch import Tensor
 
 from attention_core.policy_gradient import gumbel_noise
 
-Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
-"""Of tokens, (rows,), and the state after the tokens before, to the scores of the next tokens, (rows, V), any logits, and the state
-after these. A state is a tensor with rows first, or a tuple of states."""
+Step = Callable[[Tensor, Any, Any], tuple[Tensor, Any]]
+"""Of tokens, (rows,), the state after the tokens before, and the context, to the scores of the next tokens, (rows, V), any logits,
+and the state after these. The context is what stays the same from token to token, such as a picture or a sentence to be translated.
+Both are tensors with rows first, or tuples of such."""
 
 
 class Sequences(NamedTuple):
@@ -45,6 +46,7 @@ def select_rows(state: Any, rows: Tensor) -> Any:
 def beam_search(
     step: Step,
     state: Any,
+    context: Any,
     count: int,
     start: int,
     end: int,
@@ -58,11 +60,13 @@ def beam_search(
 
     The `beams` likeliest unfinished beginnings are kept at every step. One that ends leaves them for the finished ones, of which
     `beams` are kept as well. A row is done when no beginning can overtake those any more: its log-probability can only fall, and
-    the penalty of the longest sequence is the greatest there is. What a row finds does not depend on the others of the batch.
+    the penalty of the longest sequence is the greatest there is. Rows that are done leave the batch. What a row finds does not
+    depend on the others.
 
     Args:
-        step: what writes; see `Step`. It is given B · beams rows, those of one sequence next to each other.
+        step: what writes; see `Step`. It is given rows of `beams` for each sequence that is still written, next to each other.
         state: before the first token, with B rows.
+        context: of B rows as well.
         count: B.
         start: the token before the first.
         end: the token that ends a sequence.
@@ -82,81 +86,109 @@ def beam_search(
     if beams < 1 or longest < 1:
         raise ValueError(f"beam search wants at least one beam and one token, got beams={beams}, longest={longest}")
     search = _Search(count, beams, start, end, longest, device)
-    state = select_rows(state, torch.arange(count, device=device).repeat_interleave(beams))
+    every = torch.arange(count, device=device).repeat_interleave(beams)
+    state, context = select_rows(state, every), select_rows(context, every)
     for length in range(1, longest + 1):
-        scores, state = step(search.newest(), state)
+        scores, state = step(search.newest(), state, context)
         logs = scores.float().log_softmax(-1)
         if forbidden:
             logs[:, list(forbidden)] = -torch.inf
-        state = select_rows(state, search.extend(logs.view(count, beams, -1), length, penalty(length)))
-        if search.is_over(penalty(longest)):
+        rows = search.extend(logs.view(-1, beams, logs.shape[-1]), length, penalty(length))
+        done = search.done(penalty(longest))
+        many = int(done.sum())
+        if many == len(done) or length == longest:
             break
-    return search.best(penalty(length))
+        if 4 * many >= len(done):
+            going = search.leave(done)
+            rows, context = rows[going], select_rows(context, going)
+        state = select_rows(state, rows)
+    search.end_all(penalty(length))
+    return search.found
 
 
 class _Search:
-    """The beginnings that are still written at, and the finished sequences, of B rows with K beams each."""
+    """The beginnings that are still written at, and the finished sequences, of n rows with K beams each; at first n = B.
+
+    Attributes:
+        found: the best sequence of each of the B rows, once that is known.
+    """
 
     def __init__(self, count: int, beams: int, start: int, end: int, longest: int, device: torch.device | None) -> None:
-        self.beams, self.end = beams, end
-        self.first_rows = (torch.arange(count, device=device) * beams)[:, None]  # (B, 1)
+        self.beams, self.end, self.length = beams, end, 0
+        self.index = torch.arange(count, device=device)  # (n,), which of the B rows they are
         self.tokens = torch.full((count, beams, longest + 1), end, device=device)  # the start first
         self.tokens[:, :, 0] = start
-        self.length = 0
         # All beams begin alike: only the first of them counts, or they would all be the same for ever.
         self.logs = torch.full((count, beams), -torch.inf, device=device)
         self.logs[:, 0] = 0.0
         self.finished = torch.full((count, beams, longest + 1), end, device=device)
         self.finished_scores = torch.full((count, beams), -torch.inf, device=device)
         self.finished_lengths = torch.zeros((count, beams), dtype=torch.long, device=device)
+        self.found = Sequences(
+            self.finished[:, 0, 1:].clone(), self.finished_lengths[:, 0].clone(), self.finished_scores[:, 0].clone()
+        )
 
     def newest(self) -> Tensor:
-        """The newest token of every beam, (B · K,)."""
+        """The newest token of every beam, (n · K,)."""
         return self.tokens[:, :, self.length].flatten()
 
     def extend(self, logs: Tensor, length: int, penalty: float) -> Tensor:
-        """Go on with the likeliest tokens; tell which of the B · K rows each beam comes from.
+        """Go on with the likeliest tokens; tell which of the n · K rows each beam comes from.
 
         Args:
-            logs: (B, K, V), log-probabilities of the next token.
+            logs: (n, K, V), log-probabilities of the next token.
             length: tokens that every sequence now has.
             penalty: of that length.
         """
         vocabulary = logs.shape[-1]
-        ended = self.logs + logs[:, :, self.end]  # (B, K)
-        self._finish(self.tokens, ended / penalty, length)
+        ended = self.logs + logs[:, :, self.end]  # (n, K)
+        self._finish(ended / penalty, length)
         going = self.logs[:, :, None] + logs
         going[:, :, self.end] = -torch.inf
-        self.logs, chosen = going.flatten(1).topk(self.beams, dim=1)  # (B, K)
+        self.logs, chosen = going.flatten(1).topk(self.beams, dim=1)  # (n, K)
         beam = chosen // vocabulary
         self.tokens = self.tokens.gather(1, beam[:, :, None].expand_as(self.tokens))
         self.tokens[:, :, length] = chosen % vocabulary
         self.length = length
-        return (self.first_rows + beam).flatten()
+        return (torch.arange(len(beam), device=beam.device)[:, None] * self.beams + beam).flatten()
 
-    def _finish(self, tokens: Tensor, scores: Tensor, length: int) -> None:
-        """Take in sequences, (B, K, T + 1), with their scores, (B, K); keep the best K."""
+    def _finish(self, scores: Tensor, length: int) -> None:
+        """Take in the sequences as they are, with their scores, (n, K); keep the best K of the finished ones."""
         candidates = torch.cat((self.finished_scores, scores), 1)
         self.finished_scores, kept = candidates.topk(self.beams, dim=1)
-        both = torch.cat((self.finished, tokens), 1)
+        both = torch.cat((self.finished, self.tokens), 1)
         self.finished = both.gather(1, kept[:, :, None].expand_as(self.finished))
         lengths = torch.cat((self.finished_lengths, torch.full_like(self.finished_lengths, length)), 1)
         self.finished_lengths = lengths.gather(1, kept)
 
-    def is_over(self, greatest_penalty: float) -> bool:
-        """Tell whether in every row the best that a beginning can still come to is no better than the best finished one."""
-        return bool((self.logs[:, 0] / greatest_penalty <= self.finished_scores[:, 0]).all())
+    def done(self, greatest_penalty: float) -> Tensor:
+        """Tell in which rows, (n,), the best that a beginning can still come to is no better than the best finished one."""
+        return self.logs[:, 0] / greatest_penalty <= self.finished_scores[:, 0]
 
-    def best(self, penalty: float) -> Sequences:
-        """Give the best of each row; beginnings that never ended compete as they are."""
-        self._finish(self.tokens, self.logs / penalty, self.length)
-        return Sequences(self.finished[:, 0, 1:], self.finished_lengths[:, 0], self.finished_scores[:, 0])
+    def leave(self, done: Tensor) -> Tensor:
+        """Let rows leave, (n,) bool, their best sequence being found; tell which of the n · K rows stay."""
+        self._note(done)
+        stays = ~done
+        for name in ("index", "tokens", "logs", "finished", "finished_scores", "finished_lengths"):
+            setattr(self, name, getattr(self, name)[stays])
+        return stays.repeat_interleave(self.beams).nonzero()[:, 0]
+
+    def end_all(self, penalty: float) -> None:
+        """Let the rest leave; beginnings that never ended compete as they are."""
+        self._finish(self.logs / penalty, self.length)
+        self._note(torch.ones_like(self.index, dtype=torch.bool))
+
+    def _note(self, rows: Tensor) -> None:
+        best = (self.finished[rows, 0, 1:], self.finished_lengths[rows, 0], self.finished_scores[rows, 0])
+        for whole, part in zip(self.found, best, strict=True):
+            whole[self.index[rows]] = part
 
 
 @torch.no_grad()
 def sample_sequences(
     step: Step,
     state: Any,
+    context: Any,
     count: int,
     start: int,
     end: int,
@@ -174,7 +206,7 @@ def sample_sequences(
     writing = torch.ones(count, dtype=torch.bool, device=device)
     lengths, scores = torch.zeros(count, dtype=torch.long, device=device), torch.zeros(count, device=device)
     for place in range(longest):
-        logs, state = step(newest, state)
+        logs, state = step(newest, state, context)
         logs = logs.float()
         if forbidden:
             logs[:, list(forbidden)] = -torch.inf

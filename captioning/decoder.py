@@ -40,10 +40,6 @@ class Scene(NamedTuple):
         """Take some pictures, in any order."""
         return Scene(self.annotations[rows], self.keys[rows])
 
-    def repeat(self, copies: int) -> Scene:
-        """Take each picture several times, those of one next to each other."""
-        return self if copies == 1 else Scene(*(part.repeat_interleave(copies, 0) for part in self))
-
 
 class State(NamedTuple):
     """h_t and c_t, (B, hidden) each."""

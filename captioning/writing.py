@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attention_core.beam_search import Sequences, beam_search, sample_sequences
 from attention_env.captions import END, PAD, START, UNKNOWN, CaptionSource
-from captioning.decoder import Captioner, State
+from captioning.decoder import Captioner, Scene, State
 
 CHUNK = 50
 """Pictures that are written about at once."""
@@ -56,19 +56,18 @@ def write(
     """
     if generator is not None and beams > 1:
         raise ValueError(f"words are drawn by chance or searched for with {beams} beams, not both")
-    scene = captioner.see(annotations)
-    wide = scene.repeat(beams)
 
-    def step(words: Tensor, state: State) -> tuple[Tensor, State]:
-        looked = captioner.look(wide, state)
+    def step(words: Tensor, state: State, scene: Scene) -> tuple[Tensor, State]:
+        looked = captioner.look(scene, state)
         state, told = captioner.advance(words, looked.context, state)
         return captioner.score(told), state
 
+    scene = captioner.see(annotations)
     count, device, never = len(annotations), annotations.device, (PAD, START, UNKNOWN)
     begun = captioner.begin(scene)
     if beams == 1:
-        return sample_sequences(step, begun, count, START, END, longest, generator, never, device)
-    return beam_search(step, begun, count, START, END, longest, beams, lambda length: length**length_power, never, device)
+        return sample_sequences(step, begun, scene, count, START, END, longest, generator, never, device)
+    return beam_search(step, begun, scene, count, START, END, longest, beams, lambda length: length**length_power, never, device)
 
 
 @torch.no_grad()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 from torch import Tensor
 
-from attention_core.beam_search import beam_search, sample_sequences, select_rows
+from attention_core.beam_search import Sequences, beam_search, sample_sequences, select_rows
 
 START, END, WORDS = 0, 1, 5
 LONGEST = 4
@@ -34,7 +34,11 @@ class Tables:
         count = len(self.scores)
         return Counted(torch.arange(count), torch.full((count, 1), START))
 
-    def step(self, tokens: Tensor, state: Counted) -> tuple[Tensor, Counted]:
+    def context(self) -> Tensor:
+        return torch.arange(len(self.scores))
+
+    def step(self, tokens: Tensor, state: Counted, context: Tensor) -> tuple[Tensor, Counted]:
+        assert torch.equal(state.table, context)  # what belongs together stays together
         written = torch.cat((state.written, tokens[:, None]), 1)
         length = written.shape[1] - 2
         return self.scores[state.table, length, written[:, -2], tokens], Counted(state.table, written)
@@ -55,8 +59,12 @@ def sequences() -> list[tuple[int, ...]]:
     return [*ended, *itertools.product(going, repeat=LONGEST)]
 
 
-def found(tables: Tables, **settings: object) -> list[tuple[int, ...]]:
-    result = beam_search(tables.step, tables.state(), len(tables.scores), START, END, LONGEST, **settings)  # type: ignore[arg-type]
+def search(tables: Tables, **settings: Any) -> Sequences:
+    return beam_search(tables.step, tables.state(), tables.context(), len(tables.scores), START, END, LONGEST, **settings)
+
+
+def found(tables: Tables, **settings: Any) -> list[tuple[int, ...]]:
+    result = search(tables, **settings)
     return [tuple(row[:length]) for row, length in zip(result.tokens.tolist(), result.lengths.tolist(), strict=True)]
 
 
@@ -64,7 +72,15 @@ def found(tables: Tables, **settings: object) -> list[tuple[int, ...]]:
 def test_enough_beams_find_the_best_of_all_sequences(power: float) -> None:
     tables = Tables(6)
     result = beam_search(
-        tables.step, tables.state(), 6, START, END, LONGEST, beams=WORDS**LONGEST, penalty=lambda length: length**power
+        tables.step,
+        tables.state(),
+        tables.context(),
+        6,
+        START,
+        END,
+        LONGEST,
+        beams=WORDS**LONGEST,
+        penalty=lambda length: length**power,
     )
     for row in range(6):
         worth = {tokens: tables.log_probability(row, tokens) / len(tokens) ** power for tokens in sequences()}
@@ -86,13 +102,13 @@ def test_a_row_finds_the_same_alone_and_among_others(beams: int) -> None:
 
 def test_more_beams_find_better_sequences_on_average() -> None:
     tables = Tables(30, seed=3)
-    scores = [beam_search(tables.step, tables.state(), 30, START, END, LONGEST, beams=beams).scores.mean() for beams in (1, 2, 100)]
+    scores = [search(tables, beams=beams).scores.mean() for beams in (1, 2, 100)]
     assert scores[0] < scores[1] < scores[2]
 
 
 def test_a_scores_sum_belongs_to_the_tokens_that_are_given() -> None:
     tables = Tables(8, seed=5)
-    result = beam_search(tables.step, tables.state(), 8, START, END, LONGEST, beams=3)
+    result = search(tables, beams=3)
     for row in range(8):
         tokens = tuple(result.tokens[row, : result.lengths[row]].tolist())
         assert math.isclose(float(result.scores[row]), tables.log_probability(row, tokens) / len(tokens), rel_tol=1e-5)
@@ -102,7 +118,7 @@ def test_a_scores_sum_belongs_to_the_tokens_that_are_given() -> None:
 def test_what_never_ends_is_taken_as_it_is() -> None:
     tables = Tables(3)
     tables.scores[..., END] = -1e9
-    result = beam_search(tables.step, tables.state(), 3, START, END, LONGEST, beams=2)
+    result = search(tables, beams=2)
     assert result.lengths.tolist() == [LONGEST] * 3
     assert END not in result.tokens
 
@@ -111,22 +127,22 @@ def test_forbidden_tokens_are_never_chosen() -> None:
     tables = Tables(10)
     assert any(3 in tokens for tokens in found(tables, beams=3))
     assert not any({3, 4} & set(tokens) for tokens in found(tables, beams=3, forbidden=(3, 4)))
-    greedy = sample_sequences(tables.step, tables.state(), 10, START, END, LONGEST, forbidden=(3, 4))
+    greedy = sample_sequences(tables.step, tables.state(), tables.context(), 10, START, END, LONGEST, forbidden=(3, 4))
     assert not ((greedy.tokens == 3) | (greedy.tokens == 4)).any()
 
 
 def test_one_beam_in_plain_sums_is_at_least_as_good_as_greed() -> None:
     tables = Tables(20, seed=1)
-    greedy = sample_sequences(tables.step, tables.state(), 20, START, END, LONGEST)
-    search = beam_search(tables.step, tables.state(), 20, START, END, LONGEST, beams=1, penalty=lambda _: 1.0)
+    greedy = sample_sequences(tables.step, tables.state(), tables.context(), 20, START, END, LONGEST)
+    searched = search(tables, beams=1, penalty=lambda _: 1.0)
     ended = (greedy.tokens == END).any(1)
     assert ended.any()
-    assert (search.scores[ended] >= greedy.scores[ended] - 1e-5).all()
+    assert (searched.scores[ended] >= greedy.scores[ended] - 1e-5).all()
 
 
 def test_greedy_takes_the_likeliest_token_every_time() -> None:
     tables = Tables(5)
-    result = sample_sequences(tables.step, tables.state(), 5, START, END, LONGEST)
+    result = sample_sequences(tables.step, tables.state(), tables.context(), 5, START, END, LONGEST)
     for row in range(5):
         before, tokens = (START, START), []
         while len(tokens) < LONGEST and (not tokens or tokens[-1] != END):
@@ -141,10 +157,10 @@ def test_samples_are_as_frequent_as_they_are_likely() -> None:
     count = 20_000
     tables.scores = tables.scores.expand(count, -1, -1, -1, -1)
     state = Counted(torch.zeros(count, dtype=torch.long), torch.full((count, 1), START))
-    drawn = sample_sequences(tables.step, state, count, START, END, LONGEST, torch.Generator().manual_seed(0))
+    drawn = sample_sequences(tables.step, state, state.table, count, START, END, LONGEST, torch.Generator().manual_seed(0))
     first = torch.bincount(drawn.tokens[:, 0], minlength=WORDS) / count
     assert torch.allclose(first, tables.scores[0, 0, START, START].softmax(-1), atol=0.015)
-    again = sample_sequences(tables.step, state, count, START, END, LONGEST, torch.Generator().manual_seed(0))
+    again = sample_sequences(tables.step, state, state.table, count, START, END, LONGEST, torch.Generator().manual_seed(0))
     assert torch.equal(drawn.tokens, again.tokens)
 
 
@@ -153,7 +169,7 @@ def test_nothing_to_search_is_refused(wrong: dict[str, int]) -> None:
     tables = Tables(1)
     settings = {"longest": LONGEST, "beams": 2, **wrong}
     with pytest.raises(ValueError, match="at least one beam and one token"):
-        beam_search(tables.step, tables.state(), 1, START, END, **settings)
+        beam_search(tables.step, tables.state(), tables.context(), 1, START, END, **settings)
 
 
 def test_states_of_states_are_reordered() -> None:
