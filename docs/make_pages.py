@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.envs.registration import load_env_creator
 from PIL import Image
 
@@ -22,10 +23,20 @@ from agents.train import load
 from agents.watch import write_scan
 from attention_core.files import write_atomically, write_text_atomically
 from attention_core.zoo import pick_device
+from attention_env.caption_scenes import SceneSource
+from attention_env.captions import END
+from attention_env.envs.batched import SingleEnv
+from attention_env.envs.caption import CaptionEnv
 from attention_env.envs.glimpse import GlimpseEnv
-from attention_env.options import GlimpseOptions
+from attention_env.options import BatchOptions
 
 FOLDER = Path(__file__).resolve().parent / "environments"
+SEEN = "Six moments of a scan, row by row: boxes show where the retina looks, beside each what it sees"
+SAID = "Six moments of a sentence, row by row: the place looked at, and what has been said so far"
+SHARED = (
+    " In bold: what differs from the ordinary glimpse environment. [`GlimpseEnv`](README.md#what-they-share-glimpseenv) is "
+    "described with the index of all environments."
+)
 COLUMNS = 3
 MOMENTS = 6
 
@@ -65,8 +76,12 @@ AGENTS = {
 
 def pages() -> dict[str, str]:
     """Write the text of all pages: file name and Markdown of each, the index among them."""
-    ids = attention_env.environment_ids()
-    return {"README.md": _index(ids), **{f"{task_of(id_)}.md": _page(id_) for id_ in ids}}
+    return {"README.md": _index(), **{f"{task_of(id_)}.md": _page(id_) for id_ in all_ids()}}
+
+
+def all_ids() -> list[str]:
+    """List the ids of all environments, those seen through a retina first."""
+    return [*attention_env.environment_ids(), *attention_env.caption_ids()]
 
 
 def task_of(id_: str) -> str:
@@ -92,16 +107,33 @@ def draw_picture(id_: str) -> Image.Image:
     env: gym.Env[Any, Any] = gym.make(id_, split="test", render_mode="rgb_array")
     env.reset(seed=0)
     frames: list[Any] = [env.render()]
-    scan = SCANS.get(task_of(id_), SCANS[""])
-    for location in scan:
-        env.step({"location": location, "label": 1})  # of no account, but that in `Catch-v0` the paddle stays
+    actions = _telling(env.unwrapped) if isinstance(env.unwrapped, CaptionEnv) else _looking(id_)
+    for action in actions:
+        env.step(action)
         frames.append(env.render())
-    moments = [Image.fromarray(frame).reduce(2) for frame in frames[:: len(scan) // (MOMENTS - 1)]]
+    moments = [Image.fromarray(frame).reduce(2) for frame in frames[:: len(actions) // (MOMENTS - 1)]][:MOMENTS]
     width, height = moments[0].size
     strip = Image.new("RGB", (COLUMNS * width, -(-len(moments) // COLUMNS) * height))
     for place, moment in enumerate(moments):
         strip.paste(moment, (place % COLUMNS * width, place // COLUMNS * height))
     return strip
+
+
+def _looking(id_: str) -> list[dict[str, Any]]:
+    """Give the actions of an environment's scan; the label is of no account, but that in `Catch-v0` the paddle stays."""
+    return [{"location": location, "label": 1} for location in SCANS.get(task_of(id_), SCANS[""])]
+
+
+def _telling(env: CaptionEnv) -> list[dict[str, Any]]:
+    """Give the actions of someone who looks at what the reference names, and, at other words, at what it names next."""
+    batch = env.batch
+    assert isinstance(batch.source, SceneSource)
+    (caption,) = batch.captions().tolist()
+    holds = batch.source.holds(batch.index(), batch.device)[0].float()  # (L, V)
+    named = [int(holds[:, word].argmax()) if holds[:, word].any() else None for word in caption]
+    places = [next((place for place in named[step:] if place is not None), 0) for step in range(len(caption))]
+    scores = np.zeros(len(batch.source.vocabulary), np.float32)
+    return [{"place": place, "scores": scores} for place in places[: caption.index(END) + 1]]
 
 
 def draw_agent(id_: str, place: Path, episodes: int = 4, seed: int = 0) -> None:
@@ -111,7 +143,7 @@ def draw_agent(id_: str, place: Path, episodes: int = 4, seed: int = 0) -> None:
     write_scan(player, dataclasses.replace(config, env=id_), place, "test", episodes, seed, device)
 
 
-def _index(ids: list[str]) -> str:
+def _index() -> str:
     lines = [
         "# Environments",
         "",
@@ -120,19 +152,26 @@ def _index(ids: list[str]) -> str:
         "| id | task | action space | observation space, float32 | glimpses |",
         "|---|---|---|---|---|",
     ]
-    for id_ in ids:
-        docstring = _docstring(_environment(id_))
-        action, observation = spaces(docstring)
-        task, glimpses = docstring.splitlines()[0], _settings(id_)["glimpses"]
-        lines.append(f"| [`{id_}`]({task_of(id_)}.md) | {task} | `{action}` | `{observation}` | {glimpses} |")
+    for id_ in attention_env.environment_ids():
+        lines.append(f"{_row(id_)} {_settings(id_)['glimpses']} |")
+    lines += ["", "Described in words:", "", "| id | task | action space | observation space, float32 |", "|---|---|---|---|"]
+    lines += map(_row, attention_env.caption_ids())
     summary, _, rest = _docstring(GlimpseEnv).partition("\n")
     shared = re.sub("^##", "###", rest, flags=re.MULTILINE)
     return "\n".join([*lines, "", "## What they share: `GlimpseEnv`", "", f"{summary}\n{shared}", ""])
 
 
+def _row(id_: str) -> str:
+    """Begin an environment's row of the index."""
+    docstring = _docstring(_environment(id_))
+    action, observation = spaces(docstring)
+    return f"| [`{id_}`]({task_of(id_)}.md) | {docstring.splitlines()[0]} | `{action}` | `{observation}` |"
+
+
 def _page(id_: str) -> str:
-    task = task_of(id_)
-    meanings, ordinary = _meanings(), _ordinary_settings()
+    task, options = task_of(id_), _environment(id_).vector_class.options
+    meanings, ordinary = _meanings(options), _ordinary_settings(options)
+    glimpses = issubclass(_environment(id_), GlimpseEnv)
     table = ["| setting | here | what it means |", "|---|---|---|"]
     for name, value in _settings(id_).items():
         here = _code(value) if value == ordinary[name] else f"**{_code(value)}**"
@@ -141,14 +180,13 @@ def _page(id_: str) -> str:
         [
             f"# `{id_}`",
             "",
-            f"![Six moments of a scan, row by row: boxes show where the retina looks, beside each what it sees]({task}.png)",
+            f"![{SEEN if glimpses else SAID}]({task}.png)",
             "",
             *_at_work(task),
             _docstring(_environment(id_)),
             "",
             "## Settings",
-            "Keyword arguments of `gym.make` and `gym.make_vec`. In bold: what differs from the ordinary glimpse environment. "
-            "[`GlimpseEnv`](README.md#what-they-share-glimpseenv) is described with the index of all environments.",
+            f"Keyword arguments of `gym.make` and `gym.make_vec`.{SHARED if glimpses else ''}",
             "",
             *table,
             "",
@@ -168,12 +206,12 @@ def _at_work(task: str) -> list[str]:
     ]
 
 
-def _environment(id_: str) -> type[GlimpseEnv]:
+def _environment(id_: str) -> type[SingleEnv]:
     """Find the class of an id's single environment, of which nothing is made."""
     entry_point = gym.spec(id_).entry_point
     found: Any = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
-    if not (isinstance(found, type) and issubclass(found, GlimpseEnv)):
-        raise TypeError(f"{id_} is made by {found!r}, which is no class derived from GlimpseEnv")
+    if not (isinstance(found, type) and issubclass(found, SingleEnv)):
+        raise TypeError(f"{id_} is made by {found!r}, which is no class derived from SingleEnv")
     return found
 
 
@@ -191,23 +229,26 @@ def _first_code(docstring: str, section: str) -> str:
     return found[1]
 
 
-def _ordinary_settings() -> dict[str, Any]:
-    options = GlimpseOptions()
-    return {name: getattr(options, name) for name in GlimpseOptions.__dataclass_fields__}
+def _ordinary_settings(options: type[BatchOptions]) -> dict[str, Any]:
+    ordinary = options()
+    return {field.name: getattr(ordinary, field.name) for field in dataclasses.fields(options)}
 
 
 def _settings(id_: str) -> dict[str, Any]:
     """Merge the ordinary settings with what the environment and its registration make of them."""
-    return {**_ordinary_settings(), **_environment(id_).vector_class.defaults, **gym.spec(id_).kwargs}
+    batched = _environment(id_).vector_class
+    return {**_ordinary_settings(batched.options), **batched.defaults, **gym.spec(id_).kwargs}
 
 
-def _meanings() -> dict[str, str]:
-    """Read what each setting means off the attributes that the docstring of `GlimpseOptions` lists."""
-    attributes = _docstring(GlimpseOptions).partition("Attributes:\n")[2]
-    entries = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", attributes, flags=re.MULTILINE)
-    meanings = {name: " ".join(meaning.split()).replace("|", r"\|") for name, meaning in entries}
-    if missing := sorted(set(_ordinary_settings()) - set(meanings)):
-        raise ValueError(f"the docstring of GlimpseOptions does not say what {', '.join(missing)} means")
+def _meanings(options: type[BatchOptions]) -> dict[str, str]:
+    """Read what each setting means off the attributes that the docstrings of the options and of their bases list."""
+    meanings = {}
+    for kind in reversed(options.__mro__):
+        attributes = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")[2]
+        entries = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", attributes, flags=re.MULTILINE)
+        meanings |= {name: " ".join(meaning.split()).replace("|", r"\|") for name, meaning in entries}
+    if missing := sorted({field.name for field in dataclasses.fields(options)} - set(meanings)):
+        raise ValueError(f"the docstring of {options.__name__} does not say what {', '.join(missing)} means")
     return meanings
 
 
@@ -222,7 +263,7 @@ def main() -> None:
     """Write all pages, then all pictures."""
     for name, text in pages().items():
         write_text_atomically(FOLDER / name, text)
-    for id_ in attention_env.environment_ids():
+    for id_ in all_ids():
         write_atomically(FOLDER / f"{task_of(id_)}.png", partial(draw_picture(id_).save, format="PNG", optimize=True))
         if task_of(id_) in AGENTS:
             draw_agent(id_, FOLDER / f"{task_of(id_)}.gif")

@@ -18,8 +18,8 @@ from PIL import Image
 
 import attention_env
 from attention_cli.main import COMMANDS
-from attention_env.envs.glimpse import GlimpseEnv
-from attention_env.options import GlimpseOptions
+from attention_env.envs.batched import SingleEnv
+from attention_env.options import CaptionOptions, GlimpseOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -27,12 +27,14 @@ HOW_TO = sorted((DOCS / "how-to").glob("*.md"))
 FOLDER = DOCS / "environments"
 SCRIPT = runpy.run_path(str(DOCS / "make_pages.py"), run_name="make_pages")
 PAGES: dict[str, str] = SCRIPT["pages"]()
+IDS: list[str] = SCRIPT["all_ids"]()
 LARGEST_PICTURE = 60_000
 BLOCK_OF_PYTHON, BLOCK_OF_COMMANDS = "```python\n", "```sh\n"
 SPACES = {
     "Dict": gym.spaces.Dict,
     "Discrete": gym.spaces.Discrete,
     "Box": lambda low, high, shape: gym.spaces.Box(low, high, shape, np.float32),
+    "inf": np.inf,
 }
 
 
@@ -53,7 +55,7 @@ def test_a_committed_page_is_what_the_script_writes_today(name: str) -> None:
 
 
 def test_every_id_has_a_page_and_a_picture_and_nothing_else_lies_there() -> None:
-    tasks = [id_.removeprefix("attention_env/") for id_ in attention_env.environment_ids()]
+    tasks = [id_.removeprefix("attention_env/") for id_ in IDS]
     expected = {"README.md", *(f"{task}.md" for task in tasks), *(f"{task}.png" for task in tasks)}
     expected |= {f"{task}.gif" for task in SCRIPT["AGENTS"]}
     assert {path.name for path in FOLDER.iterdir()} == expected
@@ -69,7 +71,7 @@ def test_links_and_pictures_of_a_page_exist(name: str) -> None:
         assert not heading or heading in _anchors(PAGES[file]), target
 
 
-@pytest.mark.parametrize("id_", attention_env.environment_ids())
+@pytest.mark.parametrize("id_", IDS)
 def test_a_picture_is_small_and_shows_more_than_one_moment(id_: str) -> None:
     path = FOLDER / f"{id_.removeprefix('attention_env/')}.png"
     assert path.stat().st_size < LARGEST_PICTURE
@@ -85,7 +87,7 @@ def test_a_picture_is_small_and_shows_more_than_one_moment(id_: str) -> None:
     assert len({moment.tobytes() for moment in moments}) == len(moments)
 
 
-@pytest.mark.parametrize("id_", attention_env.environment_ids())
+@pytest.mark.parametrize("id_", IDS)
 def test_a_page_holds_the_docstring_and_every_setting_with_its_value_there(id_: str) -> None:
     page = PAGES[f"{id_.removeprefix('attention_env/')}.md"]
     assert page.startswith(f"# `{id_}`\n\n![")
@@ -102,7 +104,8 @@ def test_a_page_holds_the_docstring_and_every_setting_with_its_value_there(id_: 
     ]
     assert sections == wanted
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \| .{10,} \|$", page, flags=re.MULTILINE))
-    assert list(rows) == [field.name for field in dataclasses.fields(GlimpseOptions)]
+    options = GlimpseOptions if id_ in attention_env.environment_ids() else CaptionOptions
+    assert list(rows) == [field.name for field in dataclasses.fields(options)]
 
 
 def test_what_differs_from_the_ordinary_environment_is_bold() -> None:
@@ -123,17 +126,18 @@ def test_a_meaning_that_runs_over_several_lines_is_whole() -> None:
     assert '"relative": it is added, times `move_scale`, to the present location. |' in PAGES["MNIST-v0.md"]
 
 
-@pytest.mark.parametrize("id_", attention_env.environment_ids())
+@pytest.mark.parametrize("id_", IDS)
 def test_spaces_and_glimpses_of_the_index_are_those_of_the_environment(id_: str, request: pytest.FixtureRequest) -> None:
     if "MNIST" in id_:
         request.getfixturevalue("data_folder")
     (row,) = [line for line in PAGES["README.md"].splitlines() if line.startswith(f"| [`{id_}`]")]
-    _, _, action, observation, glimpses = row.removesuffix(" |").split(" | ")
+    _, _, action, observation, *glimpses = row.removesuffix(" |").split(" | ")
     environment = gym.make(id_).unwrapped
-    assert isinstance(environment, GlimpseEnv)
+    assert isinstance(environment, SingleEnv)
     assert environment.action_space == eval(action.strip("`"), SPACES.copy())
     assert environment.observation_space == eval(observation.strip("`"), SPACES.copy())
-    assert int(glimpses) == environment.batch.settings.glimpses
+    settings = environment.batch.settings
+    assert glimpses == ([str(settings.glimpses)] if isinstance(settings, GlimpseOptions) else [])
 
 
 def test_a_docstring_without_its_spaces_is_refused_by_name() -> None:
@@ -170,7 +174,7 @@ def test_links_of_a_page_that_shows_how_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", HOW_TO, ids=_name)
 def test_files_and_commands_that_a_page_names_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    packages = "attention_cli|attention_core|attention_env|agents|tests"
+    packages = "attention_cli|attention_core|attention_env|agents|generative|captioning|tests"
     for path in re.findall(rf"`((?:{packages})/[\w./-]*)`", text):
         assert (ROOT / path).exists(), path
     for module, name in re.findall(rf"`((?:{packages})(?:\.[a-z_]\w*)*)\.(\w+)`", text):
