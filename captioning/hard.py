@@ -117,18 +117,20 @@ class _Loss(nn.Module):
         self.average = MovingAverage(longest) if config.baseline == "moving_average" else None
 
     def forward(self, environment: CaptionVectorEnv, options: dict[str, Any], chance: Chance) -> tuple[Tensor, dict[str, Tensor]]:
+        parts, charts = self.parts(environment, options, chance)
+        total = parts["words"] + looking(parts, self.config.location_weight, self.config.entropy_weight)
+        return total, {**{f"losses/{name}": parts[name] for name in ("words", "places")}, **charts}
+
+    def parts(
+        self, environment: CaptionVectorEnv, options: dict[str, Any], chance: Chance
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Give the parts of the loss, see `losses`, and what else the charts show of the episodes."""
         episodes = play(self.captioner, environment, options, chance)
         returns = reward_to_go(episodes.rewards)
         episodes, returns, baseline = self._baseline(episodes, returns)
-        playing = episodes.playing.float()
-        parts = losses(episodes, returns, baseline, chance.everywhere[: playing.shape[1]], self.config)
-        total = parts["words"] + self.config.location_weight * parts["places"]
-        entropy = (episodes.entropy * playing).sum(0).mean()
-        return total - self.config.entropy_weight * entropy, {
-            **{f"losses/{name}": part for name, part in parts.items()},
-            "charts/return": returns[0].mean(),
-            "charts/entropy": entropy / playing.sum(0).mean(),
-        }
+        words = episodes.playing.float().sum(0).mean()
+        parts = losses(episodes, returns, baseline, chance.everywhere[: returns.shape[1]], self.config)
+        return parts, {"charts/return": returns[0].mean(), "charts/entropy": parts["entropy"] / words}
 
     def _baseline(self, episodes: Episodes, returns: Tensor) -> tuple[Episodes, Tensor, Tensor | float]:
         """Give the baseline that the settings ask for, and the episodes to learn from with their returns."""
@@ -159,6 +161,7 @@ def losses(
     Returns:
         "words": -log p(y | s̃) of a caption, averaged over the captions; or, where words are chosen, REINFORCE on them.
         "places": REINFORCE on the places.
+        "entropy": Σ_t H(α_t) of a caption in nats, averaged over the captions; the more of it, the better.
     """
     playing = episodes.playing.float()
     chosen = playing * ~everywhere if config.attention == "hard" else torch.zeros_like(playing)
@@ -166,7 +169,13 @@ def losses(
         words = -(episodes.told * playing).sum(0).mean()
     else:
         words = reinforce_loss(episodes.told * playing, returns, baseline)
-    return {"words": words, "places": reinforce_loss(episodes.looked * chosen, returns, baseline)}
+    places = reinforce_loss(episodes.looked * chosen, returns, baseline)
+    return {"words": words, "places": places, "entropy": (episodes.entropy * playing).sum(0).mean()}
+
+
+def looking(parts: dict[str, Tensor], location_weight: float, entropy_weight: float) -> Tensor:
+    """Put together what teaches where to look, of the parts that `losses` gives: λ_r REINFORCE on the places - λ_e H."""
+    return location_weight * parts["places"] - entropy_weight * parts["entropy"]
 
 
 class EpisodeLearner(CaptionLearner):
@@ -191,6 +200,16 @@ class EpisodeLearner(CaptionLearner):
 
     def loss(self, module: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
         """Write the next batch of captions."""
+        result: tuple[Tensor, dict[str, Tensor]] = module(self.environment, *self._next_batch())
+        return result
+
+    def parts(self) -> dict[str, Tensor]:
+        """Write the next batch of captions, and give the parts of the loss one by one; see `losses`."""
+        assert isinstance(self.module, _Loss)
+        return self.module.parts(self.environment, *self._next_batch())[0]
+
+    def _next_batch(self) -> tuple[dict[str, Any], Chance]:
+        """Choose the next episodes: options of the environment's reset, and what is drawn."""
         free = self.config.reward != "likelihood"
         index = self.next_pictures()
         references = 1 if free else self.source.references
@@ -201,9 +220,7 @@ class EpisodeLearner(CaptionLearner):
             "copies": self.copies,
         }
         steps = self.source.longest if free else int((captions != PAD).sum(-1).max())
-        count = len(index) * references
-        result: tuple[Tensor, dict[str, Tensor]] = module(self.environment, options, self._draw(steps, count, free))
-        return result
+        return options, self._draw(steps, len(index) * references, free)
 
     def _draw(self, steps: int, count: int, free: bool) -> Chance:
         """Draw the chance of a batch; greedy episodes are without."""
