@@ -39,7 +39,10 @@ class Learner(Protocol):
         """Take the next batch; return the loss to descend and scalars to log, all on the device."""
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """All parameters of `module` in groups whose gradients are clipped apart; one may set a "weight_decay" of its own."""
+        """All parameters of `module` in groups whose gradients are clipped apart.
+
+        One may set a "weight_decay" of its own, and a "rate", its learning rate as a share of the schedule's.
+        """
 
     def released(self, module: nn.Module) -> nn.Module:
         """The part of `module` whose weights are worth keeping when training is over."""
@@ -193,7 +196,7 @@ class Update:
     def descend(self, update: int) -> Tensor:
         """Follow the gradient that is there; return its norm before clipping."""
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, update)
+            group["lr"] = learning_rate(self.config, update) * group.get("rate", 1.0)
         self.accelerator.unscale_gradients()
         # Each group on its own: a noisy gradient in one, such as REINFORCE's, must not shrink that of the others.
         norms = [nn.utils.clip_grad_norm_(group["params"], self.config.clip) for group in self.optimizer.param_groups]

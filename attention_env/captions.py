@@ -111,6 +111,10 @@ class CaptionSource(ABC):
             (n, R, T) int64, each reference ended by `END`, with `PAD` after it; a tensor of its own.
         """
 
+    def shown(self, index: Tensor, device: torch.device) -> Tensor:
+        """Give what a captioner is shown of pictures, (n,) int64: their annotation vectors, if it does not encode them itself."""
+        return self.annotations(index, device)
+
     def sentences(self, index: Tensor) -> list[list[str]]:
         """Give the reference captions of pictures (n,) as text: for each picture R sentences, their words joined by blanks."""
         captions: list[list[list[int]]] = self.captions(index, torch.device("cpu")).tolist()

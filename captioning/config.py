@@ -67,6 +67,9 @@ class CaptionConfig:
     """Share of a word's probability that is spread over all words in training."""
     even: float = 1.0
     """λ, weight of the doubly stochastic penalty of soft attention: each place should be looked at about once in a caption."""
+    encoder_rate: float = 0.0
+    """Learning rate of flickr8k's encoder as a share of the others', such as 0.01; at 0 it stays as it is, and what it makes of the
+    pictures is kept in the cache, without which an epoch takes many times as long. Soft attention and likelihood only."""
     mirrored: bool = True
     """Whether every other picture of flickr8k is seen mirrored in training."""
     least: int = 5
@@ -104,7 +107,9 @@ class CaptionConfig:
             ValueError: naming the setting that is wrong and what would be right.
         """
         check_at_least(self, 1, "annotation_units", "hidden", "embedding", "attention_units", "least", "batch_size", "beams")
-        check_at_least(self, 0, "even", "length_power")
+        check_at_least(self, 0, "even", "length_power", "encoder_rate")
+        if self.encoder_rate and (self.data == "scenes" or self.attention == "hard" or self.reward != "likelihood"):
+            raise ValueError("encoder_rate is for data='flickr8k', attention='soft' and reward='likelihood' alone: leave it at 0")
         check_at_least(self, 1, "samples")
         check_at_least(self, 0, "location_weight", "entropy_weight")
         if self.reward not in REWARDS:

@@ -23,6 +23,7 @@ from attention_core.lstm import LSTMCell
 from attention_env.captions import PAD
 from captioning.attention import Attention, Looked, hard, soft
 from captioning.config import CaptionConfig
+from captioning.encoders import Encoder
 
 
 class Scene(NamedTuple):
@@ -71,10 +72,12 @@ class Captioner(nn.Module):
         shape: (L, D) of the annotations that the encoder gives; L is not fixed by it.
         words: V, those of the vocabulary.
         config: its settings.
+        encoder: one of its own, that learns with it; by default it is shown what a fixed encoder gives.
     """
 
-    def __init__(self, shape: tuple[int, int], words: int, config: CaptionConfig) -> None:
+    def __init__(self, shape: tuple[int, int], words: int, config: CaptionConfig, encoder: Encoder | None = None) -> None:
         super().__init__()
+        self.encoder = encoder
         units, hidden, embedding = config.annotation_units, config.hidden, config.embedding
         self.attends = config.attention
         self.annotation = nn.Linear(shape[1], units)
@@ -90,8 +93,13 @@ class Captioner(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
 
-    def see(self, annotations: Tensor) -> Scene:
-        """Prepare pictures, (B, L, D) from the encoder, for being looked at."""
+    def see(self, shown: Tensor) -> Scene:
+        """Prepare pictures for being looked at.
+
+        Args:
+            shown: (B, L, D), annotations; or of a captioner with an encoder of its own the pictures, (B, 3, H, W) in 0 … 255.
+        """
+        annotations = shown if self.encoder is None else self.encoder.annotate(shown)
         seen = self.dropout(torch.relu(self.annotation(annotations)))
         return Scene(seen, self.attention.keys(seen))
 
@@ -124,18 +132,18 @@ class Captioner(nn.Module):
         scores: Tensor = self.output(self.dropout(told))
         return scores.float()
 
-    def forward(self, annotations: Tensor, captions: Tensor) -> Read:
+    def forward(self, shown: Tensor, captions: Tensor) -> Read:
         """Read captions word by word, the word before being the true one whatever would have been written.
 
         Args:
-            annotations: (P, L, D), of P pictures from the encoder.
+            shown: (P, …), of P pictures; see `see`.
             captions: (P, R, T + 1), R captions of each, the start first, the end last, padded.
 
         Returns:
             Of B = P · R captions, those of a picture next to each other.
         """
         copies, captions = captions.shape[1], captions.flatten(0, 1)
-        scene = self.see(annotations)
+        scene = self.see(shown)
         state = self.begin(scene)
         # The longest first: as captions end, ever fewer rows are left.
         lengths = (captions != PAD).sum(1) - 1

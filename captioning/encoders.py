@@ -308,6 +308,18 @@ def choose_weights(name: str) -> Weights:
     return next((weights for weights in brought if data_files.local_path(weights.path).is_file()), downloadable)
 
 
+def described_weights(path: str) -> Weights:
+    """Tell how the network was fed that a declared file of weights comes from.
+
+    Raises:
+        ValueError: if there is no such file.
+    """
+    known = {weights.path: weights for several in WEIGHTS.values() for weights in several}
+    if path not in known:
+        raise ValueError(f"{path!r} is no file of an encoder: choose from {', '.join(known)}")
+    return known[path]
+
+
 def load_encoder(name: str, stride: int) -> Encoder:
     """Make an encoder and read its weights, downloading them if need be.
 

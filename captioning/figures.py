@@ -18,6 +18,7 @@ from torch import Tensor
 from attention_core.files import write_atomically
 from attention_env.caption_scenes import SceneSource
 from captioning.config import CaptionConfig
+from captioning.decoder import Captioner
 from captioning.encoders import load_encoder
 from captioning.pictures import read_picture
 from captioning.train import load
@@ -46,27 +47,29 @@ def describe(reference: str, picture: str, out: Path, device: torch.device) -> s
         ValueError: if there is no such scene.
     """
     captioner, config, vocabulary, _ = load(reference, device)
-    pixels, annotations = _show(config, picture, device)
-    written = write_about(captioner, annotations, LONGEST, config.beams, config.length_power)
+    pixels, shown = _show(captioner, config, picture, device)
+    written = write_about(captioner, shown, LONGEST, config.beams, config.length_power)
     words = vocabulary.decode(written.captions[0])
     draw(pixels, words, written, config.attention == "hard", out)
     return " ".join(words)
 
 
-def _show(config: CaptionConfig, picture: str, device: torch.device) -> tuple[NDArray[np.uint8], Tensor]:
-    """Read a picture: its pixels, (H, W, 3), and its annotations, (1, L, D)."""
+def _show(captioner: Captioner, config: CaptionConfig, picture: str, device: torch.device) -> tuple[NDArray[np.uint8], Tensor]:
+    """Read a picture: its pixels, (H, W, 3), and what the captioner is shown, for a batch of one."""
     if config.data == "scenes":
         source = SceneSource("test")
         if not picture.isdecimal() or int(picture) >= len(source):
             raise ValueError(f"{picture!r} is no scene: this captioner writes about test scenes 0 … {len(source) - 1}")
         index = torch.tensor([int(picture)])
-        shown = (source.pictures(index, device)[0] * 255).round().byte()
-        return shown.permute(1, 2, 0).cpu().numpy(), source.annotations(index, device)
+        pixels = (source.pictures(index, device)[0] * 255).round().byte()
+        return pixels.permute(1, 2, 0).cpu().numpy(), source.shown(index, device)
     read = read_picture(picture, config.features.size)
-    encoder = load_encoder(config.features.encoder, config.features.stride).to(device)
-    with torch.inference_mode():
-        annotations = encoder.annotate(torch.from_numpy(read)[None].to(device))
-    return read.transpose(1, 2, 0), annotations
+    shown = torch.from_numpy(read)[None].to(device)
+    if captioner.encoder is None:
+        encoder = load_encoder(config.features.encoder, config.features.stride).to(device)
+        with torch.inference_mode():
+            shown = encoder.annotate(shown)
+    return read.transpose(1, 2, 0), shown
 
 
 def draw(pixels: NDArray[np.uint8], words: list[str], written: Written, hard: bool, out: Path) -> None:

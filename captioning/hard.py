@@ -119,7 +119,7 @@ class _Loss(nn.Module):
     def forward(self, environment: CaptionVectorEnv, options: dict[str, Any], chance: Chance) -> tuple[Tensor, dict[str, Tensor]]:
         parts, charts = self.parts(environment, options, chance)
         total = parts["words"] + looking(parts, self.config.location_weight, self.config.entropy_weight)
-        return total, {**{f"losses/{name}": parts[name] for name in ("words", "places")}, **charts}
+        return total, {"losses/words": parts["words"], "losses/places": parts["places"], **charts}
 
     def parts(
         self, environment: CaptionVectorEnv, options: dict[str, Any], chance: Chance
@@ -128,9 +128,9 @@ class _Loss(nn.Module):
         episodes = play(self.captioner, environment, options, chance)
         returns = reward_to_go(episodes.rewards)
         episodes, returns, baseline = self._baseline(episodes, returns)
-        words = episodes.playing.float().sum(0).mean()
+        length = episodes.playing.float().sum(0).mean()
         parts = losses(episodes, returns, baseline, chance.everywhere[: returns.shape[1]], self.config)
-        return parts, {"charts/return": returns[0].mean(), "charts/entropy": parts["entropy"] / words}
+        return parts, {"charts/return": returns[0].mean(), "charts/entropy": parts["entropy"] / length}
 
     def _baseline(self, episodes: Episodes, returns: Tensor) -> tuple[Episodes, Tensor, Tensor | float]:
         """Give the baseline that the settings ask for, and the episodes to learn from with their returns."""

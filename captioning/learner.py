@@ -15,6 +15,7 @@ from attention_core.training import share_of
 from attention_env.captions import START, Vocabulary
 from captioning.config import CaptionConfig
 from captioning.decoder import Captioner, Read
+from captioning.encoders import Encoder, load_encoder
 from captioning.evaluate import CHOOSES, validate
 from captioning.sources import make_source
 
@@ -45,7 +46,9 @@ class CaptionLearner(ABC):
         self.device = accelerator.device
         self.source = make_source(config, "train", self.device, training=True)
         self.validation = make_source(config, "validation", self.device, self.source.vocabulary)
-        self.captioner = new_captioner(config, self.source.shape, self.source.vocabulary).to(self.device)
+        features = config.features
+        encoder = load_encoder(features.encoder, features.stride) if config.encoder_rate else None
+        self.captioner = new_captioner(config, self.source.shape, self.source.vocabulary, encoder).to(self.device)
         self.order = ShuffledIndex(len(self.source), config.seed)
 
     def next_pictures(self) -> Tensor:
@@ -89,10 +92,18 @@ class SoftLearner(CaptionLearner):
         """Read the captions of the next batch of pictures."""
         index = self.next_pictures()
         captions = F.pad(self.source.captions(index, self.device), (1, 0), value=START)
-        parts = losses(module(self.source.annotations(index, self.device), captions), self.config)
+        parts = losses(module(self.source.shown(index, self.device), captions), self.config)
         entropy = parts.pop("entropy")
         metrics = {**{f"losses/{name}": part for name, part in parts.items()}, "charts/entropy": entropy}
         return parts["words"] + self.config.even * parts["uneven"], metrics
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The encoder apart, which learns more slowly."""
+        if self.captioner.encoder is None:
+            return super().parameter_groups()
+        own = list(self.captioner.encoder.parameters())
+        others = [parameter for parameter in self.captioner.parameters() if all(parameter is not part for part in own)]
+        return [{"params": others}, {"params": own, "rate": self.config.encoder_rate}]
 
     def released(self, module: nn.Module) -> Captioner:
         """The module itself."""
@@ -117,14 +128,17 @@ def losses(read: Read, config: CaptionConfig) -> dict[str, Tensor]:
     return {"words": errors / len(read.seen), "uneven": uneven, "entropy": read.entropy.detach()}
 
 
-def new_captioner(config: CaptionConfig, shape: tuple[int, int], vocabulary: Vocabulary) -> Captioner:
+def new_captioner(
+    config: CaptionConfig, shape: tuple[int, int], vocabulary: Vocabulary, encoder: Encoder | None = None
+) -> Captioner:
     """Make an untrained captioner; its weights depend on `config.seed` alone.
 
     Args:
         config: its settings.
         shape: (L, D) of the annotations.
         vocabulary: the words.
+        encoder: one of its own, if it has one.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return Captioner(shape, len(vocabulary), config)
+        return Captioner(shape, len(vocabulary), config, encoder)

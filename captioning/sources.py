@@ -14,6 +14,7 @@ from attention_env.captions import CaptionedPictures, CaptionSource, Vocabulary
 from captioning import flickr8k
 from captioning.config import CaptionConfig, FeatureConfig
 from captioning.features import load_features
+from captioning.pictures import decode_picture
 from captioning.tokens import build_vocabulary, tokenize
 
 
@@ -41,7 +42,8 @@ def make_source(
         CaptionedPictures(f"flickr8k/{split}", vocabulary, _features(split, config.features, device, mirrored), captions)
         for mirrored in ([False, True] if training and config.mirrored else [False])
     ]
-    return sides[0] if len(sides) == 1 else JoinedSources(sides)
+    joined = sides[0] if len(sides) == 1 else JoinedSources(sides)
+    return Photographs(joined, flickr8k.load_pictures(split), config.features.size) if config.encoder_rate else joined
 
 
 def _features(split: str, config: FeatureConfig, device: torch.device, mirrored: bool) -> NDArray[np.float16]:
@@ -101,3 +103,40 @@ class JoinedSources(CaptionSource):
             if len(rows):
                 parts.append((rows, source, index[rows] - (self._ends[number] - len(source))))
         return parts
+
+
+class Photographs(CaptionSource):
+    """Pictures that are shown as they are, to a captioner that encodes them itself.
+
+    Args:
+        source: their captions, and what a fixed encoder makes of them; where it has twice as many pictures, the second half are the
+            same mirrored.
+        encoded: the bytes of their files.
+        size: pixels along each side that they are brought to.
+    """
+
+    def __init__(self, source: CaptionSource, encoded: flickr8k.EncodedPictures, size: int) -> None:
+        self.source, self.encoded, self.size = source, encoded, size
+        self.name, self.vocabulary, self.shape, self.references = source.name, source.vocabulary, source.shape, source.references
+        self.longest = source.longest
+
+    def __len__(self) -> int:
+        """Return the number of pictures, mirrored ones among them."""
+        return len(self.source)
+
+    def annotations(self, index: Tensor, device: torch.device) -> Tensor:
+        """Give what the fixed encoder makes of pictures."""
+        return self.source.annotations(index, device)
+
+    def captions(self, index: Tensor, device: torch.device) -> Tensor:
+        """Give pictures' reference captions."""
+        return self.source.captions(index, device)
+
+    def shown(self, index: Tensor, device: torch.device) -> Tensor:
+        """Read pictures, (n,) int64 to (n, 3, size, size) uint8."""
+        return torch.stack([self._read(number) for number in index.tolist()]).to(device)
+
+    def _read(self, number: int) -> Tensor:
+        mirrored, own = divmod(number, len(self.encoded))
+        picture = torch.from_numpy(decode_picture(self.encoded[own], self.size, f"picture {own} of {self.name}"))
+        return picture.flip(-1) if mirrored else picture

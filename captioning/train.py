@@ -15,12 +15,13 @@ from attention_core.zoo import ModelError, find_model
 from attention_env.captions import Vocabulary
 from captioning.config import CaptionConfig
 from captioning.decoder import Captioner
+from captioning.encoders import Encoder, choose_weights, described_weights
 from captioning.evaluate import score_captions
 from captioning.hard import EpisodeLearner
 from captioning.learner import CaptionLearner, SoftLearner, new_captioner
 from captioning.sources import make_source
 
-MADE_FOR = ("kind", "shape", "words")
+MADE_FOR = ("kind", "shape", "words", "seen_by")
 """What a model's configuration says of it beside its settings, so that it can be made without its pictures."""
 PANELS = {
     "flickr8k": {"CIDEr-D on validation pictures, sign turned": ["validation/negative_cider"]},
@@ -55,7 +56,8 @@ def train(config: CaptionConfig, place: Path, max_seconds: float | None = None) 
     by_gradient = config.attention == "soft" and config.reward == "likelihood"
     learner: CaptionLearner = SoftLearner(config, accelerator) if by_gradient else EpisodeLearner(config, accelerator)
     folder = RunFolder(place, writes=accelerator.is_main_process)
-    made_for = {"shape": list(learner.source.shape), "words": " ".join(learner.source.vocabulary.words)}
+    seen_by = choose_weights(config.features.encoder).path if config.data == "flickr8k" else ""
+    made_for = {"shape": list(learner.source.shape), "words": " ".join(learner.source.vocabulary.words), "seen_by": seen_by}
     folder.begin({"kind": config.kind, **made_for, **to_dict(config)})
     if config.start and folder.newest_checkpoint() is None:
         try:
@@ -79,17 +81,22 @@ def load(reference: str, device: torch.device) -> tuple[Captioner, CaptionConfig
         ModelError: if there is none, or it is another kind of model.
     """
     saved = find_model(reference)
-    kind, shape, words = (saved.config.get(name) for name in MADE_FOR)
+    kind, shape, words, seen_by = (saved.config.get(name) for name in MADE_FOR)
     if kind != CaptionConfig.kind:
         raise ModelError(f"{saved.name} is a model of kind {kind!r}, not a captioner: use its own command")
-    if shape is None or words is None:
+    if shape is None or words is None or seen_by is None:
         raise ModelError(
-            f"{saved.name}'s configuration does not say of which pictures and words it is (shape, words): train it anew"
+            f"{saved.name}'s configuration does not say of which pictures and words it is (shape, words, seen_by): train it anew"
         )
     config = from_dict(CaptionConfig, {name: value for name, value in saved.config.items() if name not in MADE_FOR})
     vocabulary = Vocabulary(tuple(words.split(" ")))
     count, numbers = shape
-    captioner = new_captioner(config, (count, numbers), vocabulary)
+    encoder = None
+    if config.encoder_rate:
+        encoder = Encoder(config.features.encoder, config.features.stride, described_weights(seen_by))
+    elif seen_by and (here := choose_weights(config.features.encoder).path) != seen_by:
+        raise ModelError(f"{saved.name} learned from what {seen_by} makes of pictures, and here {here} would be used: they differ")
+    captioner = new_captioner(config, (count, numbers), vocabulary, encoder)
     saved.load_into(captioner)
     return captioner.to(device).eval(), config, vocabulary, saved.name
 

@@ -93,4 +93,4 @@ def write_all(
 ) -> Iterator[Written]:
     """Write captions of all pictures of a source, chunk by chunk, in order; see `write`."""
     for chunk in torch.split(torch.arange(len(source)), CHUNK):
-        yield write_about(captioner, source.annotations(chunk, device), source.longest, beams, length_power)
+        yield write_about(captioner, source.shown(chunk, device), source.longest, beams, length_power)

@@ -19,6 +19,7 @@ from attention_env.caption_scenes import SceneSource
 from attention_env.captions import END, SPECIAL, CaptionedPictures, Vocabulary
 from captioning.config import BASELINES, CaptionConfig, FeatureConfig, published_config
 from captioning.decoder import Read
+from captioning.encoders import load_encoder
 from captioning.evaluate import attention_on_shape, exact, references_of, score_captions, validate
 from captioning.learner import SoftLearner, losses
 from captioning.sources import JoinedSources, make_source, pad_captions
@@ -186,7 +187,7 @@ def test_another_kind_of_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="is a model of kind 'vae', not a captioner"):
         load(str(folder.path), CPU)
     folder.config.write_text(yaml.safe_dump({name: value for name, value in settings.items() if name != "words"}))
-    with pytest.raises(ModelError, match=r"does not say of which pictures and words it is \(shape, words\)"):
+    with pytest.raises(ModelError, match=r"does not say of which pictures and words it is \(shape, words, seen_by\)"):
         load(str(folder.path), CPU)
 
 
@@ -237,3 +238,46 @@ def _first(count: int) -> object:
     from captioning.flickr8k import load_captions
 
     return lambda split: load_captions(split)[:count]
+
+
+# An encoder of its own ------------------------------------------------------------------------------------------------
+
+
+def test_an_encoder_of_its_own_learns_and_is_saved(data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATTENTION_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("captioning.flickr8k.load_captions", _first(6))
+    features = FeatureConfig("mobilenet_v2", 64, 32)
+    config = dataclasses.replace(
+        SMALL, data="flickr8k", features=features, least=1, batch_size=2, encoder_rate=0.5,
+        training=dataclasses.replace(FEW, updates=2, average=0.0),
+    )  # fmt: skip
+    folder = train(config, tmp_path / "run")
+    captioner, loaded, vocabulary, _ = load(str(folder.path), CPU)
+    assert loaded == config
+    assert captioner.encoder is not None
+    published = load_encoder("mobilenet_v2", 32)
+    moved = [not torch.equal(own, other) for own, other in zip(captioner.encoder.parameters(), published.parameters(), strict=True)]
+    assert all(moved)
+    source = make_source(config, "train", CPU, vocabulary, training=True)
+    shown = source.shown(torch.tensor([1, 7]), CPU)
+    assert shown.shape == (2, 3, 64, 64)
+    assert torch.equal(shown[0].flip(-1), shown[1])  # the second half are the same pictures mirrored
+    assert torch.allclose(published.annotate(shown), source.annotations(torch.tensor([1, 7]), CPU), atol=0.01)
+    assert math.isfinite(report(str(folder.path), "validation", None, None, CPU)["cider"])
+    learner = SoftLearner(config, make_accelerator(FEW))
+    rates = [group.get("rate", 1.0) for group in learner.parameter_groups()]
+    assert rates == [1.0, 0.5]
+
+
+def test_a_captioner_of_another_encoders_weights_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = train(SMALL, tmp_path)
+    settings = yaml.safe_load(folder.config.read_text())
+    folder.config.write_text(yaml.safe_dump({**settings, "data": "flickr8k", "seen_by": "encoders/other.safetensors"}))
+    with pytest.raises(ModelError, match=r"learned from what encoders/other.safetensors makes of pictures, and here encoders/"):
+        load(str(folder.path), CPU)
+
+
+@pytest.mark.parametrize("change", [{"data": "scenes"}, {"attention": "hard"}, {"reward": "cider"}])
+def test_an_encoder_of_its_own_is_for_soft_attention_of_photographs(change: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="encoder_rate is for data='flickr8k', attention='soft'"):
+        CaptionConfig(**{"data": "flickr8k", "encoder_rate": 0.1, **change})  # type: ignore[arg-type]
