@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import tyro
 import yaml
+
+if TYPE_CHECKING:
+    from attention_core.gradient_variance import GradientVariance
 
 
 def peek(arguments: list[str], name: str, default: str) -> str:
@@ -67,3 +74,32 @@ def print_figures(figures: dict[str, Any], as_json: bool) -> None:
     width = max(map(len, figures))
     for key, value in figures.items():
         print(f"{key:<{width}}  {value}")
+
+
+@dataclass(frozen=True)
+class VarianceArguments:
+    """How much of the gradient's noise is measured, and how it is printed."""
+
+    models: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """Zoo names, run folders, checkpoints or weights files."""
+    estimates: int = 500
+    """Gradients drawn for each baseline."""
+    episodes: int = 240
+    """Episodes played for each of them, greedy ones as well."""
+    copies: int = 2
+    """Episodes of the same example where a baseline compares them, of self_critical one of them greedy."""
+    seed: int = 0
+    """Seed of examples and places."""
+    json: bool = False
+    """Print one JSON object instead of tables."""
+
+
+def print_variances(figures: Mapping[str, Sequence[GradientVariance]], asked: VarianceArguments) -> None:
+    """Print the gradient's noise at each model's parameters as one JSON object or as tables."""
+    from attention_core.gradient_variance import as_table
+
+    if asked.json:
+        print(json.dumps({model: [dataclasses.asdict(row) for row in rows] for model, rows in figures.items()}))
+        return
+    for model, rows in figures.items():
+        print(f"{model}: {asked.estimates} estimates of {asked.episodes} episodes each, ± standard error\n\n{as_table(rows)}\n")

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from attention_cli.arguments import figures_folder, peek, print_figures, use_threads
-from captioning.config import CaptionConfig, published_config
+from attention_cli.arguments import VarianceArguments, figures_folder, peek, print_figures, print_variances, use_threads
+from captioning.config import CaptionConfig, Places, published_config
 
 Split = Literal["test", "validation", "train"]
 
@@ -56,6 +56,8 @@ class EvaluateArguments:
     """Beams of the search; the settings' own by default."""
     length_power: float | None = None
     """Sentences compete by log-probability over length to this power; the settings' own by default."""
+    places: Places = "attended"
+    """Where it looks: where its attention is, or, to be measured by, at places that are drawn uniformly."""
     json: bool = False
     """Print one JSON object instead of a table."""
 
@@ -66,7 +68,8 @@ def evaluate(arguments: list[str], program: str) -> None:
     from attention_core.zoo import pick_device
     from captioning.train import report
 
-    print_figures(report(asked.model, asked.split, asked.beams, asked.length_power, pick_device()), asked.json)
+    figures = report(asked.model, asked.split, asked.beams, asked.length_power, pick_device(), asked.places)
+    print_figures(figures, asked.json)
 
 
 @dataclass(frozen=True)
@@ -90,3 +93,25 @@ def describe(arguments: list[str], program: str) -> None:
     out = asked.out or figures_folder(asked.model, None) / "described.png"
     print(describe(asked.model, asked.picture, out, pick_device()))
     print(f"written     {out}")
+
+
+@dataclass(frozen=True)
+class CaptionerVarianceArguments(VarianceArguments):
+    """Measure how noisy the gradient of where to look is under each baseline, with and without the entropy's term.
+
+    That is at the parameters of trained captioners, of those with hard attention that learned from likelihood.
+    """
+
+    estimates: int = 200
+    """Gradients drawn for each baseline."""
+
+
+def variance(arguments: list[str], program: str) -> None:
+    """`attention caption variance`."""
+    asked = tyro.cli(CaptionerVarianceArguments, args=arguments, prog=program)
+    if not asked.models:
+        raise ValueError("name at least one trained captioner")
+    from captioning.gradient_variance import measure
+
+    figures = {model: measure(model, asked.estimates, asked.episodes, asked.copies, asked.seed) for model in asked.models}
+    print_variances(figures, asked)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import tyro
 
 from agents.comparison_config import load_comparison, make_comparison
+from attention_cli.arguments import VarianceArguments, print_variances
 
 
 @dataclass(frozen=True)
@@ -61,33 +60,16 @@ def compare(arguments: list[str], program: str) -> None:
 
 
 @dataclass(frozen=True)
-class VarianceArguments:
-    """Measure how noisy the gradient of where to look is under each baseline, at the parameters of trained agents."""
-
-    models: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """Zoo names, run folders, checkpoints or weights files of RAM."""
-    estimates: int = 500
-    """Gradients drawn for each baseline."""
-    episodes: int = 240
-    """Episodes played for each of them, greedy ones as well."""
-    copies: int = 2
-    """Episodes of the same picture where a baseline compares them, of self_critical one of them greedy."""
-    seed: int = 0
-    """Seed of pictures and locations."""
-    json: bool = False
-    """Print one JSON object instead of tables."""
+class AgentVarianceArguments(VarianceArguments):
+    """Measure how noisy the gradient of where to look is under each baseline, at the parameters of trained agents, RAM's."""
 
 
 def variance(arguments: list[str], program: str) -> None:
     """`attention rl variance`."""
-    asked = tyro.cli(VarianceArguments, args=arguments, prog=program)
+    asked = tyro.cli(AgentVarianceArguments, args=arguments, prog=program)
     if not asked.models:
         raise ValueError("name at least one trained agent")
-    from agents.gradient_variance import as_table, measure
+    from agents.gradient_variance import measure
 
     figures = {model: measure(model, asked.estimates, asked.episodes, asked.copies, asked.seed) for model in asked.models}
-    if asked.json:
-        print(json.dumps({model: [dataclasses.asdict(row) for row in rows] for model, rows in figures.items()}))
-        return
-    for model, rows in figures.items():
-        print(f"{model}: {asked.estimates} estimates of {asked.episodes} episodes each, ± standard error\n\n{as_table(rows)}\n")
+    print_variances(figures, asked)

@@ -29,6 +29,7 @@ COMMANDS: dict[tuple[str, str], tuple[str, str, str]] = {
     ("caption", "train"): ("caption", "train", "train a captioner, its attention soft or hard"),
     ("caption", "evaluate"): ("caption", "evaluate", "score the captions that it writes"),
     ("caption", "describe"): ("caption", "describe", "write about a picture, and draw where was looked for each word"),
+    ("caption", "variance"): ("caption", "variance", "measure the gradient's noise under each baseline"),
     ("data", "list"): ("data", "show", "list the data files, their terms, and which are here"),
     ("data", "fetch"): ("data", "fetch", "download data sets"),
     ("zoo", "list"): ("zoo", "show", "list the released models"),

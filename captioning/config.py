@@ -14,6 +14,8 @@ ENCODERS = ("efficientnet_lite0", "mobilenet_v2")
 STRIDES = (16, 32)
 REWARDS = ("likelihood", "cider", "bleu")
 BASELINES = ("none", "moving_average", "leave_one_out", "self_critical")
+Places = Literal["attended", "random"]
+"""Where a captioner is let look: where its attention is, or at places drawn uniformly, to be measured by."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from attention_env.caption_scenes import FIRST_COLOUR, SceneSource
 from attention_env.captions import PAD, CaptionSource
 from attention_env.sentence_rewards import Cider
 from captioning import flickr8k
-from captioning.config import CaptionConfig
+from captioning.config import CaptionConfig, Places
 from captioning.decoder import Captioner
 from captioning.scores import score
 from captioning.writing import Written, write_all
@@ -70,7 +70,12 @@ def attention_on_shape(source: SceneSource, written: list[Written]) -> float:
 
 
 def score_captions(
-    captioner: Captioner, source: CaptionSource, beams: int, length_power: float, device: torch.device
+    captioner: Captioner,
+    source: CaptionSource,
+    beams: int,
+    length_power: float,
+    device: torch.device,
+    places: Places = "attended",
 ) -> dict[str, Any]:
     """Score the captions that are written, free-running, about every picture of a source.
 
@@ -80,6 +85,7 @@ def score_captions(
         beams: of the search.
         length_power: see `captioning.writing.write`.
         device: where to compute.
+        places: where it is let look.
 
     Returns:
         Of scenes "exact", the share of sentences that are one of the true ones, and "attention_on_shape", as fractions; else
@@ -89,7 +95,7 @@ def score_captions(
     Raises:
         captioning.scores.ScoreError: if they cannot be scored.
     """
-    written = list(write_all(captioner, source, beams, length_power, device))
+    written = list(write_all(captioner, source, beams, length_power, device, places))
     captions = [caption for chunk in written for caption in chunk.captions]
     if isinstance(source, SceneSource):
         return {"exact": exact(captions, references_of(source)), "attention_on_shape": attention_on_shape(source, written)}

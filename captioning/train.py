@@ -13,7 +13,7 @@ from attention_core.run_folder import RunFolder
 from attention_core.training import fit, make_accelerator
 from attention_core.zoo import ModelError, find_model
 from attention_env.captions import Vocabulary
-from captioning.config import CaptionConfig
+from captioning.config import CaptionConfig, Places
 from captioning.decoder import Captioner
 from captioning.encoders import Encoder, choose_weights, described_weights
 from captioning.evaluate import score_captions
@@ -101,7 +101,14 @@ def load(reference: str, device: torch.device) -> tuple[Captioner, CaptionConfig
     return captioner.to(device).eval(), config, vocabulary, saved.name
 
 
-def report(reference: str, split: str, beams: int | None, length_power: float | None, device: torch.device) -> dict[str, Any]:
+def report(
+    reference: str,
+    split: str,
+    beams: int | None,
+    length_power: float | None,
+    device: torch.device,
+    places: Places = "attended",
+) -> dict[str, Any]:
     """Score a saved captioner on every picture of a split.
 
     Args:
@@ -110,6 +117,7 @@ def report(reference: str, split: str, beams: int | None, length_power: float | 
         beams: of the search; None for the settings' own.
         length_power: likewise.
         device: where to compute.
+        places: where it is let look.
 
     Returns:
         The figures of `captioning.evaluate.score_captions`, and what they are of.
@@ -121,6 +129,6 @@ def report(reference: str, split: str, beams: int | None, length_power: float | 
     beams = config.beams if beams is None else beams
     length_power = config.length_power if length_power is None else length_power
     source = make_source(config, split, device, vocabulary)
-    figures = score_captions(captioner, source, beams, length_power, device)
+    figures = score_captions(captioner, source, beams, length_power, device, places)
     about = {"examples": len(source), "split": split, "data": config.data, "attention": config.attention}
-    return {"model": name, **figures, **about, "beams": beams, "length_power": length_power}
+    return {"model": name, **figures, **about, "places": places, "beams": beams, "length_power": length_power}

@@ -1,20 +1,28 @@
-"""Writing captions with a trained captioner, and telling where it looked for each word."""
+"""Writing captions with a trained captioner, and telling where it looked for each word.
+
+What its looks are worth is told by `Wanderer`, the same decoder whose looks go anywhere.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from attention_core.beam_search import Sequences, beam_search, sample_sequences
+from attention_core.policy_gradient import gumbel_noise
 from attention_env.captions import END, PAD, START, UNKNOWN, CaptionSource
+from captioning.attention import Looked, hard
+from captioning.config import Places
 from captioning.decoder import Captioner, Scene, State
 
 CHUNK = 50
 """Pictures that are written about at once."""
+SEED = 0
+"""Of places drawn at random."""
 
 
 class Written(NamedTuple):
@@ -31,8 +39,51 @@ class Written(NamedTuple):
     places: Tensor
 
 
+class Wandering(NamedTuple):
+    """The state of a `Wanderer`.
+
+    Attributes:
+        state: that of its captioner.
+        noise: (B, looks to come, L), Gumbel noise of the places.
+    """
+
+    state: State
+    noise: Tensor
+
+
+class Wanderer:
+    """A captioner in all but where it looks: at one place for each word, as hard attention does, drawn uniformly.
+
+    What it looks at is drawn beforehand for each picture, so all beams of a search look at the same, and it cannot choose among
+    places by what comes of them.
+
+    Args:
+        captioner: in evaluation mode; its attention, soft or hard, is not asked.
+        noise: (B, T, L), standard Gumbel noise, for T looks at each of the B pictures that will be written about.
+    """
+
+    def __init__(self, captioner: Captioner, noise: Tensor) -> None:
+        self.captioner = captioner
+        self.noise = noise
+        self.see, self.score = captioner.see, captioner.score
+
+    def begin(self, scene: Scene) -> Wandering:
+        """See `Captioner.begin`."""
+        return Wandering(self.captioner.begin(scene), self.noise)
+
+    def look(self, scene: Scene, state: Wandering) -> Looked:
+        """Look somewhere, all places being alike."""
+        noise = state.noise[:, 0]
+        return hard(scene.annotations, torch.zeros_like(noise), noise)
+
+    def advance(self, words: Tensor, context: Tensor, state: Wandering) -> tuple[Wandering, Tensor]:
+        """See `Captioner.advance`."""
+        after, told = self.captioner.advance(words, context, state.state)
+        return Wandering(after, state.noise[:, 1:]), told
+
+
 def write(
-    captioner: Captioner,
+    captioner: Captioner | Wanderer,
     annotations: Tensor,
     longest: int,
     beams: int = 1,
@@ -57,7 +108,7 @@ def write(
     if generator is not None and beams > 1:
         raise ValueError(f"words are drawn by chance or searched for with {beams} beams, not both")
 
-    def step(words: Tensor, state: State, scene: Scene) -> tuple[Tensor, State]:
+    def step(words: Tensor, state: Any, scene: Scene) -> tuple[Tensor, Any]:
         looked = captioner.look(scene, state)
         state, told = captioner.advance(words, looked.context, state)
         return captioner.score(told), state
@@ -71,11 +122,11 @@ def write(
 
 
 @torch.no_grad()
-def write_about(captioner: Captioner, annotations: Tensor, longest: int, beams: int, length_power: float) -> Written:
+def write_about(captioner: Captioner | Wanderer, annotations: Tensor, longest: int, beams: int, length_power: float) -> Written:
     """Write a caption of each picture, (B, L, D), and tell where was looked for its words; see `write`."""
     found = write(captioner, annotations, longest, beams, length_power)
     scene = captioner.see(annotations)
-    state = captioner.begin(scene)
+    state: Any = captioner.begin(scene)
     weights, places = [], []
     # Read again what was written: the search has looked at many beginnings that came to nothing.
     for words in F.pad(found.tokens, (1, -1), value=START).T:
@@ -89,8 +140,21 @@ def write_about(captioner: Captioner, annotations: Tensor, longest: int, beams: 
 
 
 def write_all(
-    captioner: Captioner, source: CaptionSource, beams: int, length_power: float, device: torch.device
+    captioner: Captioner,
+    source: CaptionSource,
+    beams: int,
+    length_power: float,
+    device: torch.device,
+    places: Places = "attended",
 ) -> Iterator[Written]:
-    """Write captions of all pictures of a source, chunk by chunk, in order; see `write`."""
+    """Write captions of all pictures of a source, chunk by chunk, in order; see `write`.
+
+    Random places are those of a `Wanderer`, the same every time.
+    """
+    chance = torch.Generator().manual_seed(SEED)  # on the CPU, since streams differ between devices
     for chunk in torch.split(torch.arange(len(source)), CHUNK):
-        yield write_about(captioner, source.shown(chunk, device), source.longest, beams, length_power)
+        writer: Captioner | Wanderer = captioner
+        if places == "random":
+            noise = gumbel_noise((len(chunk), source.longest, source.shape[0]), chance, torch.device("cpu"))
+            writer = Wanderer(captioner, noise.to(device))
+        yield write_about(writer, source.shown(chunk, device), source.longest, beams, length_power)

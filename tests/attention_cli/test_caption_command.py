@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from child_processes import Child
 from PIL import Image
 from results import contents
 from test_commands import WATCHED, run_in_process
+from test_several_processes import assert_same_training, train_by_two
 
 from attention_cli.main import main
-from captioning.config import published_config
+from attention_core.training import save_weights
+from attention_env.caption_scenes import FIRST_COLOUR
+from captioning.config import BASELINES, published_config
+from captioning.train import load
 
 TRAIN = [
     *("caption", "train", "--updates", "4", "--warmup", "1", "--log-every", "2", "--validate-every", "2", "--batch-size", "4"),
@@ -60,6 +67,15 @@ def test_training_that_is_stopped_goes_on_to_the_same_numbers(
     assert config["words"].split()[:4] == ["<pad>", "<start>", "<end>", "<unknown>"]
 
 
+def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
+    # Places are drawn by each process for itself, so two of them cannot look where one would: soft attention alone.
+    one, two = tmp_path / "one", tmp_path / "two"
+    arguments = [*TRAIN, "--threads", "1", "--out"]
+    assert Child([*arguments, str(one)], tmp_path / "one.log").run() == 0
+    assert train_by_two([*arguments, str(two)], tmp_path / "two.log") == [0, 0], (tmp_path / "two.log").read_text()
+    assert_same_training(two, one)
+
+
 def test_run_folder_is_named_after_the_training_by_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -77,6 +93,40 @@ def test_evaluation_prints_one_json_object(runs: dict[str, Path], capsys: pytest
     assert expected.items() <= figures.items()
     assert 0 <= figures["exact"] <= 1
     assert 0 <= figures["attention_on_shape"] <= 1
+
+
+@pytest.mark.parametrize("name", ["soft", "hard"])
+def test_evaluation_says_where_it_was_let_look(
+    name: str, runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    captioner = load(str(runs[name]), torch.device("cpu"))[0]
+    with torch.no_grad():
+        captioner.output.bias[FIRST_COLOUR:] += 20.0  # it names something with nearly every word
+    run = shutil.copytree(runs[name], tmp_path / name)
+    save_weights(captioner, run / "model.safetensors")
+    figures = {}
+    for places in ("attended", "random"):
+        status, said, complaint = run_in_process(["caption", "evaluate", str(run), "--json", "--places", places], capsys)
+        assert status == 0, complaint
+        figures[places] = json.loads(said)
+        assert figures[places].pop("places") == places
+    assert figures["attended"].keys() == figures["random"].keys()
+    assert figures["attended"] != figures["random"]
+
+
+def test_variance_prints_a_table_or_an_object(
+    runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("captioning.gradient_variance.WARM_UP", 2)
+    arguments = ["caption", "variance", str(runs["hard"]), "--estimates", "3", "--episodes", "4"]
+    status, said, complaint = run_in_process([*arguments, "--json"], capsys)
+    assert status == 0, complaint
+    (rows,) = json.loads(said).values()
+    weight = yaml.safe_load((runs["hard"] / "config.yaml").read_text())["entropy_weight"]
+    assert [(row["baseline"], row["entropy_weight"]) for row in rows] == [(name, own) for name in BASELINES for own in (0, weight)]
+    said = run_in_process(arguments, capsys)[1]
+    assert said.startswith(f"{runs['hard']}: 3 estimates of 4 episodes each")
+    assert f"| leave_one_out | 0 | 1 × 4 | {rows[4]['variance']:.3g} ±" in said
 
 
 @pytest.mark.parametrize("name", ["soft", "hard"])
@@ -98,6 +148,11 @@ def test_a_scene_is_described_with_a_map_for_each_word(
         (["caption", "describe", "2000", "--model", "RUN"], "'2000' is no scene: this captioner writes about test scenes 0 … 1999"),
         (["caption", "describe", "photo.jpg", "--model", "RUN"], "'photo.jpg' is no scene"),
         (["caption", "evaluate", "nowhere"], "no model 'nowhere'"),
+        (["caption", "variance"], "name at least one trained captioner"),
+        (
+            ["caption", "variance", "RUN"],
+            "soft has soft attention and learned from likelihood: give a captioner with hard attention",
+        ),
         (["caption", "evaluate", "RUN", "--beams", "0"], "at least one beam"),
         (["draw", "evaluate", "RUN"], "is a model of kind 'captioner'"),
         ([*TRAIN, "--data", "coco"], "data='coco' is unknown"),

@@ -7,11 +7,13 @@ import dataclasses
 import pytest
 import torch
 
-from attention_env.caption_scenes import SceneSource
+from attention_core.policy_gradient import gumbel_noise
+from attention_env.caption_scenes import FIRST_COLOUR, SceneSource
 from attention_env.captions import END, PAD, START, UNKNOWN
 from captioning.config import CaptionConfig
 from captioning.decoder import Captioner
-from captioning.writing import CHUNK, write, write_about, write_all
+from captioning.evaluate import attention_on_shape, score_captions
+from captioning.writing import CHUNK, Wanderer, write, write_about, write_all
 
 CONFIG = CaptionConfig(annotation_units=8, hidden=12, embedding=8, attention_units=6, dropout=0.5)
 CPU = torch.device("cpu")
@@ -86,3 +88,48 @@ def test_all_pictures_are_written_about_in_order(source: SceneSource) -> None:
     assert [len(chunk.captions) for chunk in chunks] == [CHUNK] * (len(source) // CHUNK)
     last = write_about(captioner, source.annotations(torch.tensor([len(source) - 1]), CPU), LONGEST, 1, 0.0)
     assert chunks[-1].captions[-1] == last.captions[0]
+
+
+@pytest.mark.parametrize("attention", ["soft", "hard"])
+@pytest.mark.parametrize("beams", [1, 3])
+def test_a_wanderer_looks_where_chance_has_it(source: SceneSource, attention: str, beams: int) -> None:
+    captioner, annotations = make(source, attention), source.annotations(torch.arange(6), CPU)
+    noise = gumbel_noise((6, LONGEST, source.shape[0]), torch.Generator().manual_seed(0), CPU)
+    wanderer = Wanderer(captioner, noise)
+    found, written = write(wanderer, annotations, LONGEST, beams), write_about(wanderer, annotations, LONGEST, beams, 0.0)
+    assert torch.equal(written.places, noise.argmax(-1).T)
+    assert torch.allclose(written.weights, torch.tensor(1 / source.shape[0]))
+    scene = captioner.see(annotations)
+    for row in range(6):
+        state, before, score = captioner.begin(scene.rows(slice(row, row + 1))), START, 0.0
+        for step, word in enumerate(found.tokens[row, : found.lengths[row]].tolist()):
+            seen = scene.annotations[row, noise[row, step].argmax()]
+            state, told = captioner.advance(torch.tensor([before]), seen[None], state)
+            scores = captioner.score(told)[0].detach()
+            if beams == 1:  # the search forbids what is no word as well, but without making the others likelier
+                scores[[PAD, START, UNKNOWN]] = -torch.inf
+            score += float(scores.log_softmax(-1)[word])
+            before = word
+        assert score == pytest.approx(float(found.scores[row]), rel=1e-4)
+
+
+def test_random_places_are_uniform_the_same_every_time_and_on_a_shape_as_often_as_chance_is(source: SceneSource) -> None:
+    captioner = make(source)
+    with torch.no_grad():
+        captioner.output.bias[FIRST_COLOUR:] += 20.0  # it names something with nearly every word
+    written = list(write_all(captioner, source, 1, 0.0, CPU, "random"))
+    places = torch.cat([chunk.places.flatten() for chunk in written]).bincount(minlength=source.shape[0])
+    expected = places.sum() / source.shape[0]
+    assert ((places - expected).abs() < 5 * expected.sqrt()).all()
+
+    holds = source.holds(torch.arange(len(source)), CPU).float().mean(1)  # (pictures, V)
+    captions = [caption for chunk in written for caption in chunk.captions]
+    chances = [float(holds[row, word]) for row, caption in enumerate(captions) for word in caption if word >= FIRST_COLOUR]
+    chance = sum(chances) / len(chances)
+    assert chance > 0.005
+    on_shape = attention_on_shape(source, written)
+    assert abs(on_shape - chance) < 4 * (chance / len(chances)) ** 0.5
+
+    figures = [score_captions(captioner, source, 1, 0.0, CPU, places) for places in ("attended", "random")]
+    assert figures[1]["attention_on_shape"] == on_shape
+    assert figures[0] != figures[1]
