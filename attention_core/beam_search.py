@@ -42,6 +42,14 @@ def select_rows(state: Any, rows: Tensor) -> Any:
     return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
 
 
+def _logs(scores: Tensor, forbidden: tuple[int, ...]) -> Tensor:
+    """Make log-probabilities of scores, (rows, V), tokens that are never chosen having no probability."""
+    scores = scores.float()
+    if forbidden:
+        scores = scores.index_fill(1, torch.tensor(forbidden, device=scores.device), -torch.inf)
+    return scores.log_softmax(-1)
+
+
 @torch.no_grad()
 def beam_search(
     step: Step,
@@ -90,9 +98,7 @@ def beam_search(
     state, context = select_rows(state, every), select_rows(context, every)
     for length in range(1, longest + 1):
         scores, state = step(search.newest(), state, context)
-        logs = scores.float().log_softmax(-1)
-        if forbidden:
-            logs[:, list(forbidden)] = -torch.inf
+        logs = _logs(scores, forbidden)
         rows = search.extend(logs.view(-1, beams, logs.shape[-1]), length, penalty(length))
         done = search.done(penalty(longest))
         many = int(done.sum())
@@ -206,11 +212,8 @@ def sample_sequences(
     writing = torch.ones(count, dtype=torch.bool, device=device)
     lengths, scores = torch.zeros(count, dtype=torch.long, device=device), torch.zeros(count, device=device)
     for place in range(longest):
-        logs, state = step(newest, state, context)
-        logs = logs.float()
-        if forbidden:
-            logs[:, list(forbidden)] = -torch.inf
-        logs = logs.log_softmax(-1)
+        told, state = step(newest, state, context)
+        logs = _logs(told, forbidden)
         chosen = logs if generator is None else logs + gumbel_noise(tuple(logs.shape), generator, logs.device)
         newest = torch.where(writing, chosen.argmax(-1), end)
         tokens[:, place] = newest

@@ -206,7 +206,7 @@ def measure_training(asked: Arguments) -> None:
             if round_:  # the first one warms up
                 rates.append(done / (time.perf_counter() - began))
                 shares.append(100 * attention.seconds / forward)
-        print_row([str(precision).removeprefix("torch."), spread(rates), spread(shares, ".0f", " %")])
+        print_row([str(precision).removeprefix("torch."), spread(rates), spread(shares, ".0f", "%")])
 
 
 def main(asked: Arguments) -> None:

@@ -131,6 +131,15 @@ def test_forbidden_tokens_are_never_chosen() -> None:
     assert not ((greedy.tokens == 3) | (greedy.tokens == 4)).any()
 
 
+def test_what_is_forbidden_takes_no_probability() -> None:
+    tables = Tables(4)
+    allowed = Tables(4)
+    allowed.scores[..., 3] = -1e9
+    searched, greedy = search(tables, beams=3, forbidden=(3,)), search(allowed, beams=3)
+    assert torch.equal(searched.tokens, greedy.tokens)
+    assert torch.allclose(searched.scores, greedy.scores)
+
+
 def test_one_beam_in_plain_sums_is_at_least_as_good_as_greed() -> None:
     tables = Tables(20, seed=1)
     greedy = sample_sequences(tables.step, tables.state(), tables.context(), 20, START, END, LONGEST)
