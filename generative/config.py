@@ -139,7 +139,7 @@ class ReaderConfig:
     batch_size: int = 128
     """Pictures per update, over all processes."""
     start: str = ""
-    """A reader of the same sizes whose weights to begin with, as a zoo name or a run folder; its pictures may be larger or smaller."""
+    """A reader of the same sizes whose weights to begin with, as a zoo name or a run folder; pictures may be larger or smaller."""
     training: TrainingConfig = field(default_factory=TrainingConfig)
     """The training loop."""
     seed: int = 0
