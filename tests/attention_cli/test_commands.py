@@ -261,7 +261,7 @@ WRONG = {
     "split": (["rl", "evaluate", "no-such-model", "--split", "exam"], "exam"),
     "unknown data set": (
         ["data", "fetch", "imagenet"],
-        "unknown data set imagenet: choose from binarized_mnist, fashion_mnist, mnist",
+        "unknown data set imagenet: choose from binarized_mnist, encoders, fashion_mnist, flickr8k, mnist",
     ),
 }
 
