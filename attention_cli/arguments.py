@@ -14,6 +14,7 @@ import yaml
 
 if TYPE_CHECKING:
     from attention_core.gradient_variance import GradientVariance
+    from attention_core.run_folder import RunFolder
 
 
 def peek(arguments: list[str], name: str, default: str) -> str:
@@ -64,6 +65,18 @@ def figures_folder(model: str, asked: Path | None) -> Path:
         return asked
     folder = Path(model)
     return folder / "figures" if (folder / "metrics.jsonl").exists() else Path()
+
+
+def print_run(folder: RunFolder, program: str) -> None:
+    """Say where a training has left what, and what to do next; of several processes only the one that writes does.
+
+    Args:
+        folder: the run.
+        program: the command that was called, such as "attention rl train".
+    """
+    if folder.writes:
+        print(f"run folder  {folder.path}\nmetrics     {folder.metrics}\ncurves      {folder.figures / 'curves.png'}")
+        print(f"next        {' '.join(program.split()[:2])} evaluate {folder.path}")
 
 
 def print_figures(figures: dict[str, Any], as_json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from attention_cli.arguments import VarianceArguments, figures_folder, peek, print_figures, print_variances, use_threads
+from attention_cli.arguments import VarianceArguments, figures_folder, peek, print_figures, print_run, print_variances, use_threads
 from captioning.config import CaptionConfig, Places, published_config
 
 Split = Literal["test", "validation", "train"]
@@ -39,9 +39,7 @@ def train(arguments: list[str], program: str) -> None:
 
     config = asked.config
     folder = train(config, asked.out or Path("runs") / f"{config.data}-{config.attention}-{config.seed}", asked.max_seconds)
-    if folder.writes:
-        print(f"run folder  {folder.path}\nmetrics     {folder.metrics}\ncurves      {folder.figures / 'curves.png'}")
-        print(f"next        {' '.join(program.split()[:2])} evaluate {folder.path}")
+    print_run(folder, program)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import tyro
 
-from attention_cli.arguments import figures_folder, pairs, peek, print_figures, use_threads
+from attention_cli.arguments import figures_folder, pairs, peek, print_figures, print_run, use_threads
 from generative.config import CONFIGS, DRAWConfig, ReaderConfig, VAEConfig, published_config
 
 Config = TypeVar("Config", VAEConfig, DRAWConfig, ReaderConfig)
@@ -66,9 +66,7 @@ def _train(arguments: list[str], program: str, usual: str, models: tuple[str, ..
 
     place = asked.out or Path("runs") / f"{about.split('/')[-1]}-{kind}-{config.seed}"
     folder = train(config, place, asked.max_seconds)
-    if folder.writes:
-        print(f"run folder  {folder.path}\nmetrics     {folder.metrics}\ncurves      {folder.figures / 'curves.png'}")
-        print(f"next        {' '.join(program.split()[:2])} evaluate {folder.path}")
+    print_run(folder, program)
 
 
 @dataclass(frozen=True)

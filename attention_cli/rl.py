@@ -11,7 +11,7 @@ import tyro
 
 from agents import registry
 from agents.config import ReinforceConfig
-from attention_cli.arguments import figures_folder, pairs, peek, print_figures, use_threads
+from attention_cli.arguments import figures_folder, pairs, peek, print_figures, print_run, use_threads
 
 DEFAULT_AGENT = "ram"
 DEFAULT_ENV = "attention_env/Digits-v0"
@@ -54,9 +54,7 @@ def train(arguments: list[str], program: str) -> None:
     variant = config.rule if isinstance(config, ReinforceConfig) else name
     place = asked.out or Path("runs") / f"{config.env.split('/')[-1]}-{variant}-{config.seed}"
     folder = registry.train(config, place, asked.max_seconds)
-    if folder.writes:
-        print(f"run folder  {folder.path}\nmetrics     {folder.metrics}\ncurves      {folder.figures / 'curves.png'}")
-        print(f"next        attention rl evaluate {folder.path}")
+    print_run(folder, program)
 
 
 @dataclass(frozen=True)

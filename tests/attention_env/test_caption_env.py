@@ -14,6 +14,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from numpy.typing import NDArray
+from playing import play
 from torch import Tensor
 
 from attention_env.actions import ActionError
@@ -68,18 +69,6 @@ def actions_for(env: CaptionVectorEnv, generator: np.random.Generator) -> dict[s
     if env.settings.reward == "likelihood":
         return {"place": place, "scores": generator.standard_normal((rows, words)).astype(np.float32)}
     return {"place": place, "word": np.where(generator.random(rows) < 0.3, END, generator.integers(words, size=rows))}
-
-
-def play(env: gym.Env[Any, Any], seed: int, steps: int = 25) -> list[Any]:
-    """Take sampled actions, resetting at each episode's end; return all that came back."""
-    env.action_space.seed(seed)
-    results: list[Any] = [env.reset(seed=seed)]
-    for _ in range(steps):
-        result = env.step(env.action_space.sample())
-        results.append(result)
-        if result[2]:
-            results.append(env.reset())
-    return results
 
 
 def in_lists(value: Any) -> Any:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
+from playing import play
 
 from attention_env.actions import ActionError
 from attention_env.envs.glimpse import GlimpseEnv
@@ -38,18 +39,6 @@ def possible(switches: dict[str, Any], action_format: str) -> dict[str, Any]:
 
 def act(x: float, y: float, label: int) -> dict[str, Any]:
     return {"location": np.array([x, y], np.float32), "label": label}
-
-
-def play(env: gym.Env[Any, Any], seed: int, steps: int = 12) -> list[Any]:
-    """Take sampled actions, resetting at each episode's end; return all that came back."""
-    env.action_space.seed(seed)
-    results: list[Any] = [env.reset(seed=seed)]
-    for _ in range(steps):
-        result = env.step(env.action_space.sample())
-        results.append(result)
-        if result[2]:
-            results.append(env.reset())
-    return results
 
 
 # Gymnasium's rules --------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -153,9 +154,9 @@ def test_validation_scores_a_captioner_of_scenes(tmp_path: Path) -> None:
         ({"length_power": -1.0}, "length_power must be at least 0"),
     ],
 )
-def test_settings_out_of_range_are_refused(change: dict[str, object], message: str) -> None:
+def test_settings_out_of_range_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        CaptionConfig(**change)  # type: ignore[arg-type]
+        CaptionConfig(**change)
 
 
 @pytest.mark.parametrize(
@@ -166,9 +167,9 @@ def test_settings_out_of_range_are_refused(change: dict[str, object], message: s
         ({"size": 20}, "size must be at least the stride, 32, got 20"),
     ],
 )
-def test_features_out_of_range_are_refused(change: dict[str, object], message: str) -> None:
+def test_features_out_of_range_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        FeatureConfig(**change)  # type: ignore[arg-type]
+        FeatureConfig(**change)
 
 
 def test_a_run_of_another_vocabulary_is_not_gone_on_with(tmp_path: Path) -> None:
@@ -202,10 +203,10 @@ def test_a_training_begins_with_the_weights_that_it_is_told_to(tmp_path: Path) -
 
 @pytest.mark.parametrize("data", ["scenes", "flickr8k"])
 @pytest.mark.parametrize("attention", ["soft", "hard"])
-def test_published_settings_are_there(data: str, attention: str) -> None:
+def test_published_settings_are_there(data: str, attention: Literal["soft", "hard"]) -> None:
     config = published_config(data, attention)
     assert (config.data, config.attention) == (data, attention)
-    assert config != CaptionConfig(data=data, attention=attention)  # type: ignore[arg-type]
+    assert config != CaptionConfig(data=data, attention=attention)
 
 
 # Flickr8k, where it is ------------------------------------------------------------------------------------------------
@@ -278,6 +279,6 @@ def test_a_captioner_of_another_encoders_weights_is_refused(tmp_path: Path, monk
 
 
 @pytest.mark.parametrize("change", [{"data": "scenes"}, {"attention": "hard"}, {"reward": "cider"}])
-def test_an_encoder_of_its_own_is_for_soft_attention_of_photographs(change: dict[str, object]) -> None:
+def test_an_encoder_of_its_own_is_for_soft_attention_of_photographs(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="encoder_rate is for data='flickr8k', attention='soft'"):
-        CaptionConfig(**{"data": "flickr8k", "encoder_rate": 0.1, **change})  # type: ignore[arg-type]
+        CaptionConfig(**{"data": "flickr8k", "encoder_rate": 0.1, **change})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -142,8 +143,8 @@ def test_words_that_are_over_count_for_nothing() -> None:
     ],
     ids=str,
 )
-def test_training_runs_is_saved_and_goes_on_to_the_same_numbers(tmp_path: Path, change: dict[str, object]) -> None:
-    settings = {
+def test_training_runs_is_saved_and_goes_on_to_the_same_numbers(tmp_path: Path, change: dict[str, Any]) -> None:
+    settings: dict[str, Any] = {
         "attention": "hard",
         "annotation_units": 6,
         "hidden": 8,
@@ -153,7 +154,7 @@ def test_training_runs_is_saved_and_goes_on_to_the_same_numbers(tmp_path: Path, 
         "beams": 1,
         **change,
     }
-    config = CaptionConfig(training=FEW, **settings)  # type: ignore[arg-type]
+    config = CaptionConfig(training=FEW, **settings)
     whole = train(config, tmp_path / "whole")
     train(config, tmp_path / "parts", max_seconds=0.0)
     parts = train(config, tmp_path / "parts")

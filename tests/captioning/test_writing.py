@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 import pytest
 import torch
@@ -25,9 +26,9 @@ def source() -> SceneSource:
     return SceneSource("test")
 
 
-def make(source: SceneSource, attention: str = "soft") -> Captioner:
+def make(source: SceneSource, attention: Literal["soft", "hard"] = "soft") -> Captioner:
     torch.manual_seed(0)
-    config = dataclasses.replace(CONFIG, attention=attention)  # type: ignore[arg-type]
+    config = dataclasses.replace(CONFIG, attention=attention)
     captioner = Captioner(source.shape, len(source.vocabulary), config)
     with torch.no_grad():
         for parameter in captioner.parameters():
@@ -37,7 +38,7 @@ def make(source: SceneSource, attention: str = "soft") -> Captioner:
 
 @pytest.mark.parametrize("attention", ["soft", "hard"])
 @pytest.mark.parametrize("beams", [1, 3])
-def test_what_is_written_does_not_depend_on_the_batch(source: SceneSource, attention: str, beams: int) -> None:
+def test_what_is_written_does_not_depend_on_the_batch(source: SceneSource, attention: Literal["soft", "hard"], beams: int) -> None:
     captioner, annotations = make(source, attention), torch.randn(12, *source.shape, generator=torch.Generator().manual_seed(0))
     together = write(captioner, annotations, LONGEST, beams, 0.7)
     for row in range(12):
@@ -65,7 +66,7 @@ def test_words_are_drawn_by_chance_where_a_generator_is_given(source: SceneSourc
 
 
 @pytest.mark.parametrize("attention", ["soft", "hard"])
-def test_places_are_those_looked_at_in_writing(source: SceneSource, attention: str) -> None:
+def test_places_are_those_looked_at_in_writing(source: SceneSource, attention: Literal["soft", "hard"]) -> None:
     captioner, annotations = make(source, attention), source.annotations(torch.arange(6), CPU)
     written = write_about(captioner, annotations, LONGEST, 1, 0.0)
     for row, caption in enumerate(written.captions):
@@ -92,7 +93,7 @@ def test_all_pictures_are_written_about_in_order(source: SceneSource) -> None:
 
 @pytest.mark.parametrize("attention", ["soft", "hard"])
 @pytest.mark.parametrize("beams", [1, 3])
-def test_a_wanderer_looks_where_chance_has_it(source: SceneSource, attention: str, beams: int) -> None:
+def test_a_wanderer_looks_where_chance_has_it(source: SceneSource, attention: Literal["soft", "hard"], beams: int) -> None:
     captioner, annotations = make(source, attention), source.annotations(torch.arange(6), CPU)
     noise = gumbel_noise((6, LONGEST, source.shape[0]), torch.Generator().manual_seed(0), CPU)
     wanderer = Wanderer(captioner, noise)
