@@ -8,8 +8,9 @@ Here it can be measured whether attention is on the thing being named, since it 
 * **Captions**: "a red circle above a blue square", or "left of", "right of", "below": the relation goes by the larger of the two
   offsets, in cells; places whose offsets are equal do not occur. The two references are the two true sentences, one beginning
   with either shape.
-* **Annotation vectors**: one for each cell, row by row from the top left: its pixels in [0, 1] (channels, lines, columns), then its
-  centre (x, y) in [-1, 1], as locations are written everywhere: D = 3·12·12 + 2 = 434 and L = 16.
+* **Annotation vectors**: one for each cell, row by row from the top left: its pixels in [0, 1] (channels, lines, columns), then 1 for
+  each of the picture's 48 lines that it covers, and likewise for each of the columns: D = 3·12·12 + 48 + 48 = 528 and L = 16. A centre
+  as two numbers would be drowned by 432 pixels, and which shape is above the other would not be learned.
 
 A scene is a number of mixed radix: which arrangement (places, colours, shapes), and how both shapes are moved. Nothing is stored:
 numbers become pictures by integer arithmetic and small tables, on the device. An affine permutation deals the 36 800 arrangements
@@ -51,6 +52,7 @@ INVERSE = (1, 0, 3, 2)
 GRID = 4
 CELL = 12
 SIDE = GRID * CELL
+PIXELS = 3 * CELL**2
 MOVES = tuple(product((-1, 0, 1), repeat=2))
 """Pixels (down, right) that a shape may be moved by within its cell."""
 
@@ -103,10 +105,10 @@ class SceneSource(PicturedSource):
     """
 
     vocabulary = Vocabulary(WORDS)
-    shape = (GRID**2, 3 * CELL**2 + 2)
+    shape = (GRID**2, PIXELS + 2 * SIDE)
     longest = LONGEST
     references = 2
-    bounds = (-1.0, 1.0)
+    bounds = (0.0, 1.0)
     grid = (GRID, GRID)
 
     def __init__(self, split: str = "train") -> None:
@@ -120,11 +122,11 @@ class SceneSource(PicturedSource):
         return (ARRANGEMENTS - 2 * HELD_OUT) * MOVED if self.split == "train" else HELD_OUT
 
     def annotations(self, index: Tensor, device: torch.device) -> Tensor:
-        """Draw scenes as annotation vectors, (n,) int64 to (n, 16, 434) float32."""
+        """Draw scenes as annotation vectors, (n,) int64 to (n, 16, 528) float32."""
         scenes, tables = self._scenes(index, device)
-        cells = tables.centres.repeat(len(index), 1, 1)  # (n, 16, 434), black
+        cells = tables.black.repeat(len(index), 1, 1)  # (n, 16, 528)
         drawn = tables.drawn[scenes.colours, scenes.shapes, scenes.moves]  # (n, 2, 432)
-        cells[..., :-2].scatter_(1, scenes.places[..., None].expand_as(drawn), drawn)
+        cells[..., :PIXELS].scatter_(1, scenes.places[..., None].expand_as(drawn), drawn)
         return cells
 
     def captions(self, index: Tensor, device: torch.device) -> Tensor:
@@ -137,7 +139,7 @@ class SceneSource(PicturedSource):
 
     def pictures(self, index: Tensor, device: torch.device) -> Tensor:
         """Draw scenes, (n,) int64 to (n, 3, 48, 48) float32 in [0, 1]."""
-        cells = self.annotations(index, device)[..., :-2].reshape(-1, GRID, GRID, 3, CELL, CELL)
+        cells = self.annotations(index, device)[..., :PIXELS].reshape(-1, GRID, GRID, 3, CELL, CELL)
         return cells.permute(0, 3, 1, 4, 2, 5).reshape(-1, 3, SIDE, SIDE)
 
     def holds(self, index: Tensor, device: torch.device) -> Tensor:
@@ -180,7 +182,7 @@ class _Tables:
         forms: (4, 9) for each relation a sentence; V, V + 1, V + 2, V + 3 stand for the colour and the form of the shape that it
             begins with, and those of the other.
         drawn: (5, 5, 9, 432) pixels of a cell by colour, shape and move.
-        centres: (16, 434) annotation vectors of a scene without shapes.
+        black: (16, 528) annotation vectors of a scene without shapes.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -192,10 +194,10 @@ class _Tables:
         colours = torch.tensor(list(COLOURS.values()), device=device)[:, None, None, :, None]
         masks = torch.from_numpy(draw_shapes()).to(device).flatten(2)[None, :, :, None]  # (1, 5, 9, 1, 144)
         self.drawn = (colours * masks).flatten(3)
-        middle = (2 * torch.arange(GRID, device=device) + 1) / GRID - 1
-        self.centres = torch.zeros(SceneSource.shape, device=device)
-        self.centres[:, -2] = middle.repeat(GRID)
-        self.centres[:, -1] = middle.repeat_interleave(GRID)
+        covered = torch.eye(GRID, device=device).repeat_interleave(CELL, 1)  # (4, 48)
+        self.black = torch.zeros(SceneSource.shape, device=device)
+        self.black[:, PIXELS : PIXELS + SIDE] = covered.repeat_interleave(GRID, 0)
+        self.black[:, PIXELS + SIDE :] = covered.repeat(GRID, 1)
 
 
 @cache

@@ -58,6 +58,7 @@ class Episodes(NamedTuple):
         playing: whether the episode was not over yet.
         rewards: what the environment paid.
         told: log-probability of the true word, or of the word that was chosen; differentiable.
+        any_word: mean log-probability of all words, which smoothed labels ask for; differentiable.
         looked: log α_t of the place that was looked at; differentiable.
         entropy: that of α_t, in nats; differentiable.
     """
@@ -65,6 +66,7 @@ class Episodes(NamedTuple):
     playing: Tensor
     rewards: Tensor
     told: Tensor
+    any_word: Tensor
     looked: Tensor
     entropy: Tensor
 
@@ -100,7 +102,7 @@ def play(captioner: Captioner, environment: CaptionVectorEnv, options: dict[str,
         observation, rewards, ended, _, _ = environment.step(action)
         at_place = looked.log_weights.gather(1, looked.place[:, None])[:, 0]
         entropy = -(looked.weights * looked.log_weights).sum(-1)
-        steps.append(Episodes(playing, rewards, logs.gather(1, word[:, None])[:, 0], at_place, entropy))
+        steps.append(Episodes(playing, rewards, logs.gather(1, word[:, None])[:, 0], logs.mean(-1), at_place, entropy))
         playing = playing & ~ended
         if true is None and not playing.any():  # of true captions it is known beforehand when the longest ends
             break
@@ -159,14 +161,16 @@ def losses(
         config: the settings.
 
     Returns:
-        "words": -log p(y | s̃) of a caption, averaged over the captions; or, where words are chosen, REINFORCE on them.
+        "words": -log p(y | s̃) of a caption, with smoothed labels if the settings say so (what the environment pays is never
+            smoothed), averaged over the captions; or, where words are chosen, REINFORCE on them.
         "places": REINFORCE on the places.
         "entropy": Σ_t H(α_t) of a caption in nats, averaged over the captions; the more of it, the better.
     """
     playing = episodes.playing.float()
     chosen = playing * ~everywhere if config.attention == "hard" else torch.zeros_like(playing)
     if config.reward == "likelihood":
-        words = -(episodes.told * playing).sum(0).mean()
+        smoothed = torch.lerp(episodes.told, episodes.any_word, config.label_smoothing)
+        words = -(smoothed * playing).sum(0).mean()
     else:
         words = reinforce_loss(episodes.told * playing, returns, baseline)
     places = reinforce_loss(episodes.looked * chosen, returns, baseline)

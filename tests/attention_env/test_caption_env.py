@@ -130,9 +130,9 @@ def test_specs_survive_json(settings: dict[str, Any]) -> None:
 def test_the_spaces_are_those_of_the_manual() -> None:
     manual, box = CaptionEnv.__doc__ or "", gym.spaces.Box
     env = gym.make(ID)
-    observation = gym.spaces.Dict(annotations=box(-1, 1, (16, 434)), glimpse=box(-1, 1, (434,)), word=gym.spaces.Discrete(20))
+    observation = gym.spaces.Dict(annotations=box(0, 1, (16, 528)), glimpse=box(0, 1, (528,)), word=gym.spaces.Discrete(20))
     assert env.observation_space == observation
-    assert "Dict(annotations=Box(-1, 1, (16, 434)), glimpse=Box(-1, 1, (434,)), word=Discrete(20))" in manual
+    assert "Dict(annotations=Box(0, 1, (16, 528)), glimpse=Box(0, 1, (528,)), word=Discrete(20))" in manual
     assert env.action_space == gym.spaces.Dict(place=gym.spaces.Discrete(16), scores=box(-np.inf, np.inf, (20,)))
     assert "Dict(place=Discrete(16), scores=Box(-inf, inf, (20,)))" in manual
     free = gym.make(ID, reward="bleu", blind=True)

@@ -90,16 +90,18 @@ def test_annotation_vectors_are_the_cells_and_where_they_are() -> None:
     source = SceneSource("validation")
     index = some(source, 20)
     annotations, pictures = source.annotations(index, CPU), source.pictures(index, CPU)
-    assert annotations.shape == (20, *source.shape) == (20, 16, 434)
+    assert annotations.shape == (20, *source.shape) == (20, 16, 528)
     assert annotations.dtype == torch.float32
     for cell in range(16):
         line, column = cell // GRID, cell % GRID
         pixels = pictures[:, :, line * CELL : (line + 1) * CELL, column * CELL : (column + 1) * CELL]
-        assert torch.equal(annotations[:, cell, :-2], pixels.flatten(1))
-        middle = torch.tensor([(column + 0.5) / GRID, (line + 0.5) / GRID]) * 2 - 1
-        assert torch.equal(annotations[:, cell, -2:], middle.expand(20, 2))
-    assert annotations[..., :-2].min() == 0
-    assert annotations[..., :-2].max() == 1
+        assert torch.equal(annotations[:, cell, : 3 * CELL**2], pixels.flatten(1))
+        covered = torch.zeros(2, GRID * CELL)
+        covered[0, line * CELL : (line + 1) * CELL] = 1
+        covered[1, column * CELL : (column + 1) * CELL] = 1
+        assert torch.equal(annotations[:, cell, 3 * CELL**2 :], covered.flatten().expand(20, -1))
+    assert annotations.min() == 0
+    assert annotations.max() == 1
 
 
 def test_what_a_word_names_is_where_the_pixels_show_it() -> None:
@@ -152,7 +154,7 @@ def test_training_shows_each_arrangement_moved_in_every_way() -> None:
 
 
 def test_held_out_scenes_are_moved_in_all_ways_too() -> None:
-    pixels = SceneSource("test").annotations(torch.arange(HELD_OUT), CPU)[..., :-2].flatten(0, 1)
+    pixels = SceneSource("test").annotations(torch.arange(HELD_OUT), CPU)[..., : 3 * CELL**2].flatten(0, 1)
     kinds = pixels[pixels.any(dim=-1)].unique(dim=0)
     assert len(kinds) == len(COLOURS) * len(SHAPES) * len(MOVES)
 

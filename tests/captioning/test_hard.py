@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,7 @@ def test_captions_that_see_the_expectation_teach_by_its_gradient_and_not_by_rein
         torch.ones(shape, dtype=torch.bool),
         torch.randn(shape),
         torch.randn(shape, requires_grad=True),
+        torch.randn(shape),
         torch.randn(shape, requires_grad=True),
         torch.rand(shape),
     )
@@ -125,9 +127,13 @@ def test_captions_that_see_the_expectation_teach_by_its_gradient_and_not_by_rein
 def test_words_that_are_over_count_for_nothing() -> None:
     told = torch.tensor([[-1.0, -2.0], [-3.0, -100.0]], requires_grad=True)
     playing = torch.tensor([[True, True], [True, False]])
-    episodes = Episodes(playing, told.detach(), told, torch.zeros(2, 2), torch.zeros(2, 2))
-    parts = losses(episodes, reward_to_go(told.detach()), 0.0, torch.zeros(2, dtype=torch.bool), CONFIG)
+    any_word = torch.tensor([[-5.0, -5.0], [-6.0, -100.0]])
+    episodes = Episodes(playing, told.detach(), told, any_word, torch.zeros(2, 2), torch.zeros(2, 2))
+    returns, everywhere = reward_to_go(told.detach()), torch.zeros(2, dtype=torch.bool)
+    parts = losses(episodes, returns, 0.0, everywhere, replace(CONFIG, label_smoothing=0.0))
     assert parts["words"].item() == pytest.approx((1 + 3 + 2) / 2)
+    parts = losses(episodes, returns, 0.0, everywhere, replace(CONFIG, label_smoothing=0.25))
+    assert parts["words"].item() == pytest.approx((0.75 * (1 + 3 + 2) + 0.25 * (5 + 6 + 5)) / 2)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +172,7 @@ def test_training_runs_is_saved_and_goes_on_to_the_same_numbers(tmp_path: Path, 
     captioner, loaded, vocabulary, name = load(str(whole.path), torch.device("cpu"))
     assert loaded == config
     assert name == "whole"
-    assert isinstance(captioner.begin(captioner.see(torch.zeros(1, 16, 434))), State)
+    assert isinstance(captioner.begin(captioner.see(torch.zeros(1, 16, 528))), State)
     assert len(vocabulary) == captioner.embedding.num_embeddings
 
 
