@@ -42,8 +42,12 @@ class SavedModel:
     weights: Path
     config: dict[str, Any]
 
-    def load_into(self, module: nn.Module) -> None:
+    def load_into(self, module: nn.Module, may_lack: str | None = None) -> None:
         """Load the weights into a module.
+
+        Args:
+            module: to load into.
+            may_lack: beginning of the names of tensors that may be absent in the file: they stay as the module was made.
 
         Raises:
             ModelError: if the file is damaged, or its tensors are not the module's: the checkpoint of another model.
@@ -54,6 +58,8 @@ class SavedModel:
             raise ModelError(f"{self.weights} is not a readable safetensors file ({error}): it was cut or altered") from error
         wanted = module.state_dict()
         found = _without_prefix(found, next(iter(wanted)))
+        if may_lack is not None:
+            found = {**{name: value for name, value in wanted.items() if name.startswith(may_lack)}, **found}
         differences = [
             f"{name}: {_shape(found, name)} in the file, {_shape(wanted, name)} in the model"
             for name in sorted({*found, *wanted})

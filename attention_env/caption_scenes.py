@@ -8,9 +8,9 @@ Here it can be measured whether attention is on the thing being named, since it 
 * **Captions**: "a red circle above a blue square", or "left of", "right of", "below": the relation goes by the larger of the two
   offsets, in cells; places whose offsets are equal do not occur. The two references are the two true sentences, one beginning
   with either shape.
-* **Annotation vectors**: one for each cell, row by row from the top left: its pixels in [0, 1] (channels, lines, columns), then 1 for
-  each of the picture's 48 lines that it covers, and likewise for each of the columns: D = 3·12·12 + 48 + 48 = 528 and L = 16. A centre
-  as two numbers would be drowned by 432 pixels, and which shape is above the other would not be learned.
+* **Annotation vectors**: one for each cell, row by row from the top left: its pixels in [0, 1] (channels, lines, columns), then 1
+  for each of the picture's 48 lines that it covers, and likewise for the columns: D = 3·12·12 + 48 + 48 = 528 and L = 16. The two
+  numbers of a centre would be drowned by 432 pixels, and which shape is above the other would not be learned.
 
 A scene is a number of mixed radix: which arrangement (places, colours, shapes), and how both shapes are moved. Nothing is stored:
 numbers become pictures by integer arithmetic and small tables, on the device. An affine permutation deals the 36 800 arrangements

@@ -132,14 +132,19 @@ class ReaderConfig:
     """N, filters along each side of the window."""
     glimpse_width: int = 256
     """Units of the layer that sees what the window shows, and where that lies."""
+    glimpse_blocks: int = 0
+    """Residual blocks of that width between this layer and the LSTM."""
     hidden: int = 256
     """Units of the LSTM."""
+    window_clip: float = 5.0
+    """Greatest norm of the gradient of one picture's loss at a window's five numbers; longer ones are shortened."""
     every_answer: float = 0.0
     """Weight of the cross-entropy of an answer after every glimpse, beside that of the last one."""
     batch_size: int = 128
     """Pictures per update, over all processes."""
     start: str = ""
-    """A reader of the same sizes whose weights to begin with, as a zoo name or a run folder; pictures may be larger or smaller."""
+    """A reader of the same sizes whose weights to begin with, as a zoo name or a run folder; pictures may be larger or smaller, and
+    it may be without residual blocks, which change nothing at first."""
     training: TrainingConfig = field(default_factory=TrainingConfig)
     """The training loop."""
     seed: int = 0
@@ -153,6 +158,9 @@ class ReaderConfig:
         """
         check_at_least(self, 1, "glimpses", "glimpse_width", "hidden", "batch_size")
         check_at_least(self, 2, "size")
+        check_at_least(self, 0, "glimpse_blocks")
+        if not self.window_clip > 0:
+            raise ValueError(f"window_clip must be above 0, got {self.window_clip}")
 
 
 GenerativeConfig = VAEConfig | DRAWConfig | ReaderConfig

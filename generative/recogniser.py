@@ -15,11 +15,30 @@ from generative.config import ReaderConfig
 from generative.filterbank import NUMBERS, Window, check_window, even_numbers, make_window, read
 
 
+class GlimpseBlock(nn.Module):
+    """A residual block of two layers (He et al. 2015, arXiv 1512.03385), which at first changes nothing.
+
+    Args:
+        width: units of its input, its middle and its output.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.inner, self.outer = nn.Linear(width, width), nn.Linear(width, width)
+        nn.init.zeros_(self.outer.weight)
+        nn.init.zeros_(self.outer.bias)
+
+    def forward(self, glimpse: Tensor) -> Tensor:
+        """Add to features, (B, width), what the block makes of them."""
+        changed: Tensor = self.outer(F.relu(self.inner(glimpse)))
+        return glimpse + changed
+
+
 class Reader(nn.Module):
     """An LSTM that reads through a window; its first state and cell are learned.
 
-    Between window and LSTM lies a layer of rectified linear units that sees the glimpse beside the window's five numbers: the paper
-    says that the LSTM is given the glimpse, and not how.
+    Between window and LSTM lies a layer of rectified linear units that sees the glimpse beside the window's five numbers, and
+    residual blocks after it: the paper says that the LSTM is given the glimpse, and not how.
 
     Args:
         shape: of a picture, (C, H, W).
@@ -35,8 +54,9 @@ class Reader(nn.Module):
         channels, self.height, self.width = shape
         self.shape = shape
         check_window(config.size, self.height, self.width)
-        self.size, self.glimpses = config.size, config.glimpses
+        self.size, self.glimpses, self.window_clip = config.size, config.glimpses, config.window_clip
         self.glimpse = nn.Linear(channels * config.size**2 + NUMBERS, config.glimpse_width)
+        self.blocks = nn.Sequential(*(GlimpseBlock(config.glimpse_width) for _ in range(config.glimpse_blocks)))
         self.core = LSTMCell(config.glimpse_width, config.hidden)
         self.window = nn.Linear(config.hidden, NUMBERS)
         self.scores = nn.Linear(config.hidden, classes)
@@ -57,13 +77,25 @@ class Reader(nn.Module):
         scores, windows = [], []
         for _ in range(self.glimpses):
             numbers = self.window(hidden)
+            if numbers.requires_grad:
+                numbers.register_hook(self._shorten)
             window = make_window(numbers, self.size, self.height, self.width)
             seen = read(pictures, window, self.size).flatten(1)
-            glimpse = F.relu(self.glimpse(torch.cat((seen, numbers.float()), 1)))
+            glimpse = self.blocks(F.relu(self.glimpse(torch.cat((seen, numbers.float()), 1))))
             hidden, cell = self.core((glimpse,), (hidden, cell))
             scores.append(self.scores(hidden).float())
             windows.append(window)
         return torch.stack(scores), windows
+
+    def _shorten(self, gradient: Tensor) -> Tensor:
+        """Shorten the gradients of single pictures' losses at a window's numbers, (B, 5), to the bound.
+
+        Where a window lies decides what is seen, and that where the next one lies: for a few pictures the gradient grows with every
+        glimpse to 10⁵ times the median's, and without the bound these alone are learned from, until training breaks down.
+        """
+        norms = gradient.float().norm(dim=-1, keepdim=True) * len(gradient)  # the loss is the mean of the pictures' losses
+        shortened: Tensor = gradient * (self.window_clip / norms).clamp(max=1)
+        return shortened.to(gradient.dtype)
 
 
 def answer_loss(scores: Tensor, labels: Tensor, every_answer: float) -> Tensor:

@@ -195,7 +195,7 @@ def train(config: GenerativeConfig, place: Path, max_seconds: float | None = Non
 
 def _start_from(reference: str, model: nn.Module) -> None:
     try:
-        find_model(reference).load_into(model)
+        find_model(reference).load_into(model, may_lack="blocks.")
     except ModelError as error:
         raise ModelError(f"start={reference!r} must be a model of the same sizes as these settings: {error}") from error
 

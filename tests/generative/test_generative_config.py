@@ -112,6 +112,8 @@ def test_impossible_settings_of_all_models_are_refused_by_name(
         (DRAWConfig, {"read_size": 1}, "read_size must be at least 2, got 1"),
         (DRAWConfig, {"write_size": 1}, "write_size must be at least 2, got 1"),
         (ReaderConfig, {"glimpses": 0}, "glimpses must be at least 1, got 0"),
+        (ReaderConfig, {"glimpse_blocks": -1}, "glimpse_blocks must be at least 0, got -1"),
+        (ReaderConfig, {"window_clip": 0.0}, "window_clip must be above 0, got 0.0"),
         (ReaderConfig, {"glimpse_width": 0}, "glimpse_width must be at least 1, got 0"),
         (ReaderConfig, {"hidden": 0}, "hidden must be at least 1, got 0"),
         (ReaderConfig, {"batch_size": 0}, "batch_size must be at least 1, got 0"),

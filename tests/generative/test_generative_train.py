@@ -427,6 +427,17 @@ def test_a_readers_training_begins_with_weights_learned_on_pictures_of_another_s
     assert all(torch.equal(found[name], weight) for name, weight in begun.items())
 
 
+def test_a_readers_training_may_begin_with_one_without_blocks(tmp_path: Path) -> None:
+    plain = train(READER_CONFIG, tmp_path / "plain")
+    still = dataclasses.replace(FEW, updates=1, learning_rate=0.0, average=0.0)
+    deeper = dataclasses.replace(READER_CONFIG, glimpse_blocks=1, start=str(plain.path), training=still)
+    found, begun = load_file(train(deeper, tmp_path / "deeper").model), load_file(plain.model)
+    assert all(torch.equal(found[name], weight) for name, weight in begun.items())
+    assert {*found} - {*begun} == {f"blocks.0.{layer}.{part}" for layer in ("inner", "outer") for part in ("weight", "bias")}
+    with pytest.raises(ModelError, match=r"(?s)start='.*deeper' must be a model of the same sizes.*blocks"):
+        train(dataclasses.replace(READER_CONFIG, start=str(tmp_path / "deeper"), training=still), tmp_path / "shallow")
+
+
 def test_the_gradient_that_places_the_window_is_clipped_apart() -> None:
     learner = ReaderLearner(READER_CONFIG, make_accelerator(FEW))
     others, placing = learner.parameter_groups()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 import torch
 from loops import linear_by_loop, lstm_by_loop, randomise, read_by_loop
-from torch import Tensor
+from torch import Tensor, nn
 
 from generative.config import ReaderConfig
 from generative.filterbank import filterbanks
@@ -17,9 +18,9 @@ from generative.recogniser import Reader, answer_loss
 HEIGHT, WIDTH, CLASSES, GLIMPSES = 6, 5, 3, 3
 
 
-def make(channels: int = 1, glimpses: int = GLIMPSES, size: int = 2) -> Reader:
+def make(channels: int = 1, glimpses: int = GLIMPSES, size: int = 2, blocks: int = 2, window_clip: float = math.inf) -> Reader:
     """Make a reader whose sizes all differ."""
-    config = ReaderConfig(glimpses=glimpses, size=size, glimpse_width=8, hidden=7)
+    config = ReaderConfig(glimpses=glimpses, size=size, glimpse_width=8, glimpse_blocks=blocks, hidden=7, window_clip=window_clip)
     reader = Reader((channels, HEIGHT, WIDTH), CLASSES, config)
     randomise(reader)
     return reader
@@ -42,6 +43,8 @@ def test_reading_equals_the_loop(channels: int) -> None:
             numbers = linear_by_loop(reader.window, hidden)
             seen = read_by_loop(picture, numbers, 2).ravel()
             glimpse = np.maximum(linear_by_loop(reader.glimpse, np.concatenate((seen, numbers))), 0)
+            for block in reader.blocks:
+                glimpse = glimpse + linear_by_loop(block.outer, np.maximum(linear_by_loop(block.inner, glimpse), 0))
             hidden, memory = lstm_by_loop(reader.core, glimpse, hidden, memory)
             right = linear_by_loop(reader.scores, hidden)
             torch.testing.assert_close(scores[step, row], torch.from_numpy(right).float(), rtol=1e-3, atol=1e-4)
@@ -113,6 +116,39 @@ def test_gradient_of_the_window_is_the_slope_of_the_loss() -> None:
             reader.window.bias[number] += 1e-2
         slope = (losses[0] - losses[1]) / 2e-2
         assert reader.window.bias.grad[number].item() == pytest.approx(slope, rel=0.03, abs=1e-4)
+
+
+def gradients_at_windows(window_clip: float) -> tuple[Reader, Tensor]:
+    """Give a reader after a backward pass, and the gradients at its windows, (T, 4, 5), before it shortens them."""
+    reader, found = make(window_clip=window_clip), list[Tensor]()
+
+    def watch(layer: nn.Module, inputs: tuple[Tensor, ...], numbers: Tensor) -> None:
+        # Hooks see what those before them have left: this one comes before the reader's own, and sees gradients of full length.
+        numbers.register_hook(lambda gradient: found.append(gradient.detach()))
+
+    reader.window.register_forward_hook(watch)
+    answer_loss(reader(draw()), torch.tensor([0, 2, 1, 2]), 0.3).backward()
+    return reader, torch.stack(found)
+
+
+def test_a_picture_alone_cannot_outweigh_the_others_at_a_window() -> None:
+    _, free = gradients_at_windows(math.inf)
+    clip = 4 * free.norm(dim=-1).median().item()  # the losses are averaged over four pictures
+    reader, found = gradients_at_windows(clip)
+    norms = 4 * found.norm(dim=-1, keepdim=True)
+    assert (norms > clip).any()
+    assert (norms < clip).any()
+    shortened = found * (clip / norms).clamp(max=1)
+    assert reader.window.bias.grad is not None
+    torch.testing.assert_close(reader.window.bias.grad, shortened.sum((0, 1)))
+
+
+def test_blocks_change_nothing_at_first() -> None:
+    torch.manual_seed(0)
+    config = ReaderConfig(glimpses=3, size=2, glimpse_width=8, glimpse_blocks=2, hidden=7)
+    deep, plain = (Reader((1, HEIGHT, WIDTH), CLASSES, dataclasses.replace(config, glimpse_blocks=blocks)) for blocks in (2, 0))
+    deep.load_state_dict(plain.state_dict(), strict=False)
+    assert torch.equal(deep(draw()), plain(draw()))
 
 
 def test_a_window_beside_what_is_to_be_seen_is_drawn_to_it() -> None:
