@@ -5,9 +5,10 @@ Here it can be measured whether attention is on the thing being named, since it 
 * **Picture**: 48×48 pixels, RGB, black: a grid of 4×4 cells of 12×12 pixels. Two of them hold a shape of 10×10 pixels, moved by up
   to a pixel from the middle. The two shapes differ (of `SHAPES`), and so do their colours (of `COLOURS`): each word that names a
   thing names one of them alone.
-* **Captions**: "a red circle above a blue square", or "left of", "right of", "below": the relation goes by the larger of the two
-  offsets, in cells; places whose offsets are equal do not occur. The two references are the two true sentences, one beginning
-  with either shape.
+* **Captions**: "a red circle above a blue square", or "left of", "right of". Scenes are read as a page is: a sentence begins with
+  the shape in the upper line, or further left in the same. The relation goes by the larger of the two offsets, in cells; places
+  whose offsets are equal do not occur. Each scene has this one reference: were both orders true, nobody could know which one a
+  sentence will take, and to look at one shape while naming the other would cost nothing.
 * **Annotation vectors**: one for each cell, row by row from the top left: its pixels in [0, 1] (channels, lines, columns), then 1
   for each of the picture's 48 lines that it covers, and likewise for the columns: D = 3·12·12 + 48 + 48 = 528 and L = 16. The two
   numbers of a centre would be drowned by 432 pixels, and which shape is above the other would not be learned.
@@ -45,9 +46,7 @@ COLOURS = {
     "purple": (0.6, 0.0, 0.8),
 }
 SHAPES = ("circle", "square", "triangle", "cross", "diamond")
-RELATIONS = (("above",), ("below",), ("left", "of"), ("right", "of"))
-INVERSE = (1, 0, 3, 2)
-"""For each relation the one that holds the other way round."""
+RELATIONS = (("above",), ("left", "of"), ("right", "of"))
 
 GRID = 4
 CELL = 12
@@ -56,15 +55,15 @@ PIXELS = 3 * CELL**2
 MOVES = tuple(product((-1, 0, 1), repeat=2))
 """Pixels (down, right) that a shape may be moved by within its cell."""
 
-WORDS = (*SPECIAL, "a", "above", "below", "left", "right", "of", *COLOURS, *SHAPES)
+WORDS = (*SPECIAL, "a", "above", "left", "right", "of", *COLOURS, *SHAPES)
 LONGEST = 9
 FIRST_COLOUR, FIRST_SHAPE = WORDS.index("red"), WORDS.index("circle")
 
 
 def _relation(first: int, second: int) -> int:
-    """Tell which of `RELATIONS` holds between two cells."""
+    """Tell which of `RELATIONS` holds of two cells, the first coming first as on a page."""
     down, right = second // GRID - first // GRID, second % GRID - first % GRID
-    return (1 - (down > 0)) if abs(down) > abs(right) else 3 - (right > 0)
+    return 0 if down > abs(right) else 2 - (right > 0)
 
 
 def _offsets_differ(first: int, second: int) -> bool:
@@ -85,13 +84,13 @@ FACTOR, OFFSET = 22_743, 11_117
 
 
 class _Scenes(NamedTuple):
-    """What scenes consist of, each (n, 2): of the first shape, and of the second."""
+    """What scenes consist of, each (n, 2), of the first shape and of the second; relations are (n,), of the first to the second."""
 
     places: Tensor
     colours: Tensor
     shapes: Tensor
     moves: Tensor
-    relations: Tensor  # that of each shape to the other one
+    relations: Tensor
 
 
 class SceneSource(PicturedSource):
@@ -107,7 +106,7 @@ class SceneSource(PicturedSource):
     vocabulary = Vocabulary(WORDS)
     shape = (GRID**2, PIXELS + 2 * SIDE)
     longest = LONGEST
-    references = 2
+    references = 1
     bounds = (0.0, 1.0)
     grid = (GRID, GRID)
 
@@ -130,12 +129,11 @@ class SceneSource(PicturedSource):
         return cells
 
     def captions(self, index: Tensor, device: torch.device) -> Tensor:
-        """Say both true sentences of scenes, (n,) int64 to (n, 2, 9) int64; the first begins with the shape that comes first."""
+        """Say the sentences of scenes, (n,) int64 to (n, 1, 9) int64."""
         scenes, tables = self._scenes(index, device)
-        named = torch.stack((FIRST_COLOUR + scenes.colours, FIRST_SHAPE + scenes.shapes), dim=-1)  # (n, 2, 2)
-        named = torch.cat((named, named.flip(1)), dim=-1)  # (n, 2, 4): of the shape that begins, of the other
-        words = tables.forms[scenes.relations]  # (n, 2, 9)
-        return torch.where(words < len(WORDS), words, named.gather(-1, (words - len(WORDS)).clamp(min=0)))
+        named = torch.stack((FIRST_COLOUR + scenes.colours, FIRST_SHAPE + scenes.shapes), dim=-1).flatten(1)  # (n, 4)
+        words = tables.forms[scenes.relations]  # (n, 9)
+        return torch.where(words < len(WORDS), words, named.gather(-1, (words - len(WORDS)).clamp(min=0)))[:, None]
 
     def pictures(self, index: Tensor, device: torch.device) -> Tensor:
         """Draw scenes, (n,) int64 to (n, 3, 48, 48) float32 in [0, 1]."""
@@ -178,18 +176,17 @@ class _Tables:
     Attributes:
         places: (92, 2) cells.
         pairs: (20, 2) shapes, or colours.
-        relations: (92, 2) relation of the first shape to the second, and of the second to the first.
-        forms: (4, 9) for each relation a sentence; V, V + 1, V + 2, V + 3 stand for the colour and the form of the shape that it
-            begins with, and those of the other.
+        relations: (92,) relation of the first shape to the second.
+        forms: (3, 9) for each relation a sentence; V, V + 1, V + 2, V + 3 stand for the colour and the form of the first shape, and
+            those of the second.
         drawn: (5, 5, 9, 432) pixels of a cell by colour, shape and move.
         black: (16, 528) annotation vectors of a scene without shapes.
     """
 
     def __init__(self, device: torch.device) -> None:
-        relations = [_relation(*pair) for pair in PLACES]
         self.places = torch.tensor(PLACES, device=device)
         self.pairs = torch.tensor(PAIRS, device=device)
-        self.relations = torch.tensor([(relation, INVERSE[relation]) for relation in relations], device=device)
+        self.relations = torch.tensor([_relation(*pair) for pair in PLACES], device=device)
         self.forms = torch.tensor([_form(relation) for relation in RELATIONS], device=device)
         colours = torch.tensor(list(COLOURS.values()), device=device)[:, None, None, :, None]
         masks = torch.from_numpy(draw_shapes()).to(device).flatten(2)[None, :, :, None]  # (1, 5, 9, 1, 144)

@@ -86,8 +86,7 @@ def measure(reference: str, estimates: int, episodes: int, copies: int, seed: in
     references = make_source(config, "validation", device, vocabulary).references
     if episodes % (copies * references):
         raise ValueError(
-            f"episodes must be a multiple of copies times the {references} captions of a picture, "
-            f"{copies * references}; got {episodes}"
+            f"episodes must be a multiple of copies times captions of a picture, {copies} × {references}; got {episodes}"
         )
     config = dataclasses.replace(config, expected=0.0, dropout=0.0)
     weights = tuple(dict.fromkeys((0.0, config.entropy_weight)))

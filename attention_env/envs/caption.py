@@ -305,16 +305,16 @@ class CaptionEnv(SingleEnv):
 
     The built-in source "scenes" draws two coloured shapes in a grid of 4×4 cells, and says of them sentences such as "a red circle
     above a blue square" or "a yellow cross left of a green diamond" (`attention_env.caption_scenes`): L = 16 cells, D = 528
-    numbers (12×12 pixels in three colours, and the cell's place), V = 20 words, of which 4 are special (padding, start, end,
+    numbers (12×12 pixels in three colours, and the cell's place), V = 19 words, of which 4 are special (padding, start, end,
     unknown).
 
     ## Action space
-    `Dict(place=Discrete(16), scores=Box(-inf, inf, (20,)))` for the scenes, `Dict(place=Discrete(L), scores=Box(-inf, inf, (V,)))`
+    `Dict(place=Discrete(16), scores=Box(-inf, inf, (19,)))` for the scenes, `Dict(place=Discrete(L), scores=Box(-inf, inf, (V,)))`
     in general: where to look, and a score for each word, of whose softmax the words' probabilities are made. With `reward="cider"`
     or `reward="bleu"` it is `Dict(place=Discrete(L), word=Discrete(V))`: where to look, and the next word itself.
 
     ## Observation space
-    `Dict(annotations=Box(0, 1, (16, 528)), glimpse=Box(0, 1, (528,)), word=Discrete(20))`, float32, for the scenes: all
+    `Dict(annotations=Box(0, 1, (16, 528)), glimpse=Box(0, 1, (528,)), word=Discrete(19))`, float32, for the scenes: all
     annotation vectors (L, D), always the same in an episode; the one that the action before looked at, at first their mean; and
     the word before, at first the special word that starts a sentence. With `blind=True` there are no "annotations": the agent
     looks at a place without having seen what is there. For a source without bounds of its own they are infinite.

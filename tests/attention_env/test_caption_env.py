@@ -130,13 +130,13 @@ def test_specs_survive_json(settings: dict[str, Any]) -> None:
 def test_the_spaces_are_those_of_the_manual() -> None:
     manual, box = CaptionEnv.__doc__ or "", gym.spaces.Box
     env = gym.make(ID)
-    observation = gym.spaces.Dict(annotations=box(0, 1, (16, 528)), glimpse=box(0, 1, (528,)), word=gym.spaces.Discrete(20))
+    observation = gym.spaces.Dict(annotations=box(0, 1, (16, 528)), glimpse=box(0, 1, (528,)), word=gym.spaces.Discrete(19))
     assert env.observation_space == observation
-    assert "Dict(annotations=Box(0, 1, (16, 528)), glimpse=Box(0, 1, (528,)), word=Discrete(20))" in manual
-    assert env.action_space == gym.spaces.Dict(place=gym.spaces.Discrete(16), scores=box(-np.inf, np.inf, (20,)))
-    assert "Dict(place=Discrete(16), scores=Box(-inf, inf, (20,)))" in manual
+    assert "Dict(annotations=Box(0, 1, (16, 528)), glimpse=Box(0, 1, (528,)), word=Discrete(19))" in manual
+    assert env.action_space == gym.spaces.Dict(place=gym.spaces.Discrete(16), scores=box(-np.inf, np.inf, (19,)))
+    assert "Dict(place=Discrete(16), scores=Box(-inf, inf, (19,)))" in manual
     free = gym.make(ID, reward="bleu", blind=True)
-    assert free.action_space == gym.spaces.Dict(place=gym.spaces.Discrete(16), word=gym.spaces.Discrete(20))
+    assert free.action_space == gym.spaces.Dict(place=gym.spaces.Discrete(16), word=gym.spaces.Discrete(19))
     assert set(free.observation_space.spaces) == {"glimpse", "word"}
 
 
@@ -269,13 +269,13 @@ def test_cider_knows_from_the_training_split_how_rare_words_are() -> None:
     env = CaptionEnv(split="test", reward="cider")
     env.reset(options={"index": 7})
     train, test = load_source("scenes", "train"), load_source("scenes", "test")
-    words = test.captions(torch.tensor([7]), torch.device("cpu"))[0, 1]
+    words = test.captions(torch.tensor([7]), torch.device("cpu"))[0, 0]
     score, info = say(env, [word for word in words.tolist() if word != PAD])
     assert info["is_success"]
     every = train.captions(torch.arange(0, len(train), len(train) // 20_000), torch.device("cpu")).tolist()
     references = test.captions(torch.tensor([7]), torch.device("cpu")).tolist()
     without = [[[word for word in caption if word != PAD] for caption in own] for own in (*every, *references)]
-    assert score == pytest.approx(Cider(without[:-1]).score([without[-1][1]], without[-1:])[0], rel=0.02)
+    assert score == pytest.approx(Cider(without[:-1]).score([without[-1][0]], without[-1:])[0], rel=0.02)
 
 
 # Resets ---------------------------------------------------------------------------------------------------------------------

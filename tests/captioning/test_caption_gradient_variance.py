@@ -16,6 +16,7 @@ from attention_core.config import TrainingConfig
 from attention_core.gradient_variance import as_table
 from attention_core.training import save_weights
 from attention_core.zoo import ModelError
+from attention_env.caption_scenes import SceneSource
 from captioning import gradient_variance
 from captioning.config import BASELINES, CaptionConfig
 from captioning.gradient_variance import LookingVariance, measure
@@ -93,7 +94,7 @@ def test_every_estimate_takes_the_same_episodes_with_and_without_the_entropy(fig
         (name, weight) for name in BASELINES for weight in (0.0, 0.3)
     ]
     shapes = {row.baseline: (row.pictures, row.samples) for row in figures}
-    assert shapes == {"none": (12, 2), "moving_average": (12, 2), "leave_one_out": (4, 6), "self_critical": (4, 4)}
+    assert shapes == {"none": (24, 1), "moving_average": (24, 1), "leave_one_out": (8, 3), "self_critical": (8, 2)}
 
 
 def test_baselines_lower_the_noise(figures: list[LookingVariance]) -> None:
@@ -130,8 +131,8 @@ def test_a_captioner_without_the_entropys_term_is_measured_once(run: Path, tmp_p
 def test_table_names_the_entropys_weight(figures: list[LookingVariance]) -> None:
     lines = as_table(figures).splitlines()
     assert lines[0] == "| baseline | entropy weight | pictures × samples | tr Cov | relative to none |"
-    assert lines[2].startswith("| none | 0 | 12 × 2 | ")
-    assert lines[7].startswith("| leave_one_out | 0.3 | 4 × 6 | ")
+    assert lines[2].startswith("| none | 0 | 24 × 1 | ")
+    assert lines[7].startswith("| leave_one_out | 0.3 | 8 × 3 | ")
 
 
 @pytest.mark.parametrize(
@@ -148,8 +149,9 @@ def test_a_captioner_that_chooses_no_places_or_words_as_well_is_refused(
         measure(change(run, tmp_path / "other", **settings), 3, 8, 2, seed=0)
 
 
-def test_episodes_that_cannot_be_shared_out_are_refused(run: Path) -> None:
-    with pytest.raises(ValueError, match="multiple of copies times the 2 captions of a picture, 6; got 9"):
+def test_episodes_that_cannot_be_shared_out_are_refused(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SceneSource, "references", 2)
+    with pytest.raises(ValueError, match="multiple of copies times captions of a picture, 3 × 2; got 9"):
         measure(str(run), 3, 9, 3, seed=0)
     with pytest.raises(ValueError, match="at least 2 estimates, got 1"):
         measure(str(run), 1, 8, 2, seed=0)
