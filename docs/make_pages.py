@@ -15,13 +15,16 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import torch
 from gymnasium.envs.registration import load_env_creator
 from PIL import Image
 
 import attention_env
+import captioning.train
 from agents.train import load
 from agents.watch import write_scan
 from attention_core.files import write_atomically, write_text_atomically
+from attention_core.pictures import write_gif
 from attention_core.zoo import pick_device
 from attention_env.caption_scenes import SceneSource
 from attention_env.captions import END
@@ -29,6 +32,7 @@ from attention_env.envs.batched import SingleEnv
 from attention_env.envs.caption import CaptionEnv
 from attention_env.envs.glimpse import GlimpseEnv
 from attention_env.options import BatchOptions
+from captioning.writing import write_about
 
 FOLDER = Path(__file__).resolve().parent / "environments"
 SEEN = "Six moments of a scan, row by row: boxes show where the retina looks, beside each what it sees"
@@ -71,6 +75,7 @@ AGENTS = {
     "ClutteredMNIST100-v0": "ram-cluttered100",
     "Catch-v0": "ram-catch",
     "CircleSquare-v0": "ram-circlesquare",
+    "Caption-v0": "caption-scenes-hard",
 }
 
 
@@ -139,8 +144,29 @@ def _telling(env: CaptionEnv) -> list[dict[str, Any]]:
 def draw_agent(id_: str, place: Path, episodes: int = 4, seed: int = 0) -> None:
     """Write the GIF of the released agent in an environment."""
     device = pick_device()
-    player, config, _ = load(AGENTS[task_of(id_)], device)
-    write_scan(player, dataclasses.replace(config, env=id_), place, "test", episodes, seed, device)
+    if id_ in attention_env.caption_ids():
+        _draw_captioner(id_, place, episodes, device)
+    else:
+        player, config, _ = load(AGENTS[task_of(id_)], device)
+        write_scan(player, dataclasses.replace(config, env=id_), place, "test", episodes, seed, device)
+
+
+def _draw_captioner(id_: str, place: Path, episodes: int, device: torch.device) -> None:
+    """Write the GIF of the released captioner, which writes its own words, on the first test scenes."""
+    captioner, config, _, _ = captioning.train.load(AGENTS[task_of(id_)], device)
+    source = SceneSource("test")
+    written = write_about(
+        captioner, source.shown(torch.arange(episodes), device), source.longest, config.beams, config.length_power
+    )
+    env: gym.Env[Any, Any] = gym.make(id_, split="test", reward="cider", render_mode="rgb_array")
+    frames = []
+    for episode, caption in enumerate(written.captions):
+        env.reset(options={"index": episode})
+        frames.append([Image.fromarray(env.render())])
+        for word, looked in zip([*caption, END], written.places[:, episode].tolist(), strict=False):
+            env.step({"place": looked, "word": word})
+            frames[-1].append(Image.fromarray(env.render()))
+    write_gif(frames, place)
 
 
 def _index() -> str:
@@ -199,9 +225,9 @@ def _at_work(task: str) -> list[str]:
     if task not in AGENTS:
         return []
     return [
-        f"[`{AGENTS[task]}`](../../zoo/{AGENTS[task]}/card.md) at work, on test pictures, with what it thinks at every step:",
+        f"[`{AGENTS[task]}`](../../zoo/{AGENTS[task]}/card.md) at work, on test pictures:",
         "",
-        f"![The scan paths of a trained agent, and the probability of each class]({task}.gif)",
+        f"![The scan paths of a trained agent, with what it thinks at every step]({task}.gif)",
         "",
     ]
 
