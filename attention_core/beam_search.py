@@ -72,7 +72,8 @@ def beam_search(
     depend on the others.
 
     Args:
-        step: what writes; see `Step`. It is given rows of `beams` for each sequence that is still written, next to each other.
+        step: what writes; see `Step`. It is given one row for each of the batch at first, and
+            then `beams`, next to each other, for each that is still written.
         state: before the first token, with B rows.
         context: of B rows as well.
         count: B.
@@ -94,11 +95,12 @@ def beam_search(
     if beams < 1 or longest < 1:
         raise ValueError(f"beam search wants at least one beam and one token, got beams={beams}, longest={longest}")
     search = _Search(count, beams, start, end, longest, device)
-    every = torch.arange(count, device=device).repeat_interleave(beams)
-    state, context = select_rows(state, every), select_rows(context, every)
     for length in range(1, longest + 1):
         scores, state = step(search.newest(), state, context)
         logs = _logs(scores, forbidden)
+        if length == 1:  # until now all beams of a row are alike, and the step was given one of them
+            every = torch.arange(count, device=device).repeat_interleave(beams)
+            logs, state, context = logs[every], select_rows(state, every), select_rows(context, every)
         rows = search.extend(logs.view(-1, beams, logs.shape[-1]), length, penalty(length))
         done = search.done(penalty(longest))
         many = int(done.sum())
@@ -135,8 +137,8 @@ class _Search:
         )
 
     def newest(self) -> Tensor:
-        """The newest token of every beam, (n · K,)."""
-        return self.tokens[:, :, self.length].flatten()
+        """The newest token of every beam, (n · K,), or of the first beams alone, (n,), where there is no more than the start."""
+        return self.tokens[:, :, self.length].flatten() if self.length else self.tokens[:, 0, 0]
 
     def extend(self, logs: Tensor, length: int, penalty: float) -> Tensor:
         """Go on with the likeliest tokens; tell which of the n · K rows each beam comes from.

@@ -52,7 +52,8 @@ class Attention(nn.Module):
 
     def forward(self, keys: Tensor, hidden: Tensor) -> Tensor:
         """Give e_t, (B, L), of keys, (B, L, units), and h_{t-1}, (B, hidden)."""
-        scores: Tensor = self.score(torch.tanh(keys + self.of_hidden(hidden)[:, None]))[..., 0]
+        # In place: the sum is the largest tensor there is, and nothing else wants it.
+        scores: Tensor = self.score((keys + self.of_hidden(hidden)[:, None]).tanh_())[..., 0]
         return scores.float()
 
 
