@@ -126,7 +126,7 @@ def test_variance_prints_a_table_or_an_object(
     assert [(row["baseline"], row["entropy_weight"]) for row in rows] == [(name, own) for name in BASELINES for own in (0, weight)]
     said = run_in_process(arguments, capsys)[1]
     assert said.startswith(f"{runs['hard']}: 3 estimates of 4 episodes each")
-    assert f"| leave_one_out | 0 | 1 × 4 | {rows[4]['variance']:.3g} ±" in said
+    assert f"| leave_one_out | 0 | 2 × 2 | {rows[4]['variance']:.3g} ±" in said
 
 
 @pytest.mark.parametrize("name", ["soft", "hard"])
