@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 import tyro
 
 from agents.config import check_environment
-from attention_core.config import TrainingConfig, check_at_least
+from attention_core.config import TrainingConfig, check_above_zero, check_at_least
 
 FORMATS = ("grid", "saccade", "box")
 """Action formats that Stable-Baselines3 can use: it takes no actions that are dictionaries."""
@@ -78,9 +78,7 @@ class SB3Config:
         check_at_least(self, 1, "num_envs", "n_steps", "hidden", "glimpse_width", "location_width", "log_every", "validate_every")
         if self.steps < self.rollout:
             raise ValueError(f"steps must be at least num_envs · n_steps = {self.rollout}, one rollout; got {self.steps}")
-        for name in ("learning_rate", "max_grad_norm"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        check_above_zero(self, "learning_rate", "max_grad_norm")
         if not 0 <= self.gae_lambda <= 1:
             raise ValueError(f"gae_lambda must be within 0 … 1, got {self.gae_lambda}")
 
@@ -130,8 +128,7 @@ class PPOConfig(SB3Config):
                 f"batch_size must divide num_envs · n_steps = {self.rollout}, or the last batch of each rollout is a rest; "
                 f"got {self.batch_size}"
             )
-        if not self.clip_range > 0:
-            raise ValueError(f"clip_range must be above 0, got {self.clip_range}")
+        check_above_zero(self, "clip_range")
 
 
 @dataclass(frozen=True)

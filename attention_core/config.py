@@ -26,6 +26,17 @@ def check_at_least(config: Any, least: int, *names: str) -> None:
             raise ValueError(f"{name} must be at least {least}, got {getattr(config, name)}")
 
 
+def check_above_zero(config: Any, *names: str) -> None:
+    """See that settings are positive numbers.
+
+    Raises:
+        ValueError: naming one that is not.
+    """
+    for name in names:
+        if not getattr(config, name) > 0:  # so that NaN is refused as well
+            raise ValueError(f"{name} must be above 0, got {getattr(config, name)}")
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """How long and how fast to learn."""
@@ -55,8 +66,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         check_at_least(self, 1, "updates", "log_every", "validate_every")
-        if not self.clip > 0:
-            raise ValueError(f"clip must be above 0, got {self.clip}")
+        check_above_zero(self, "clip")
 
 
 def load_yaml(path: Path) -> Any:

@@ -11,7 +11,7 @@ Here it can be measured whether attention is on the thing being named, since it 
   sentence will take, and to look at one shape while naming the other would cost nothing.
 * **Annotation vectors**: one for each cell, row by row from the top left: its pixels in [0, 1] (channels, lines, columns), then 1
   for each of the picture's 48 lines that it covers, and likewise for the columns: D = 3·12·12 + 48 + 48 = 528 and L = 16. The two
-  numbers of a centre would be drowned by 432 pixels, and which shape is above the other would not be learned.
+  numbers of a centre would be drowned by 432 pixels: which shape is above the other would be learned slowly and by half.
 
 A scene is a number of mixed radix: which arrangement (places, colours, shapes), and how both shapes are moved. Nothing is stored:
 numbers become pictures by integer arithmetic and small tables, on the device. An affine permutation deals the 36 800 arrangements

@@ -37,6 +37,8 @@ from captioning.writing import write_about
 FOLDER = Path(__file__).resolve().parent / "environments"
 SEEN = "Six moments of a scan, row by row: boxes show where the retina looks, beside each what it sees"
 SAID = "Six moments of a sentence, row by row: the place looked at, and what has been said so far"
+LOOKING = ("with what it thinks at every step", "The scan paths of a trained agent, and the probability of each class")
+TELLING = ("in its own words", "Where a trained captioner looks for each word, and what it has said so far")
 SHARED = (
     " In bold: what differs from the ordinary glimpse environment. [`GlimpseEnv`](README.md#what-they-share-glimpseenv) is "
     "described with the index of all environments."
@@ -163,6 +165,7 @@ def _draw_captioner(id_: str, place: Path, episodes: int, device: torch.device) 
     for episode, caption in enumerate(written.captions):
         env.reset(options={"index": episode})
         frames.append([Image.fromarray(env.render())])
+        # Places are told for as many words as the longest sentence of the batch has.
         for word, looked in zip([*caption, END], written.places[:, episode].tolist(), strict=False):
             env.step({"place": looked, "word": word})
             frames[-1].append(Image.fromarray(env.render()))
@@ -208,7 +211,7 @@ def _page(id_: str) -> str:
             "",
             f"![{SEEN if glimpses else SAID}]({task}.png)",
             "",
-            *_at_work(task),
+            *_at_work(task, glimpses),
             _docstring(_environment(id_)),
             "",
             "## Settings",
@@ -220,14 +223,15 @@ def _page(id_: str) -> str:
     )
 
 
-def _at_work(task: str) -> list[str]:
+def _at_work(task: str, glimpses: bool) -> list[str]:
     """Show the released agent of a task, if it has one."""
     if task not in AGENTS:
         return []
+    shown = LOOKING if glimpses else TELLING
     return [
-        f"[`{AGENTS[task]}`](../../zoo/{AGENTS[task]}/card.md) at work, on test pictures:",
+        f"[`{AGENTS[task]}`](../../zoo/{AGENTS[task]}/card.md) at work, on test pictures, {shown[0]}:",
         "",
-        f"![The scan paths of a trained agent, with what it thinks at every step]({task}.gif)",
+        f"![{shown[1]}]({task}.gif)",
         "",
     ]
 

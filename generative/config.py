@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
-from attention_core.config import TrainingConfig, check_at_least, from_dict, load_yaml
+from attention_core.config import TrainingConfig, check_above_zero, check_at_least, from_dict, load_yaml
 
 HYPERPARAMETERS = Path(__file__).parent / "hyperparameters"
 OUTPUTS = ("bernoulli", "gaussian", "logistic")
@@ -159,8 +159,7 @@ class ReaderConfig:
         check_at_least(self, 1, "glimpses", "glimpse_width", "hidden", "batch_size")
         check_at_least(self, 2, "size")
         check_at_least(self, 0, "glimpse_blocks")
-        if not self.window_clip > 0:
-            raise ValueError(f"window_clip must be above 0, got {self.window_clip}")
+        check_above_zero(self, "window_clip")
 
 
 GenerativeConfig = VAEConfig | DRAWConfig | ReaderConfig

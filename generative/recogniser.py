@@ -91,7 +91,7 @@ class Reader(nn.Module):
         """Shorten the gradients of single pictures' losses at a window's numbers, (B, 5), to the bound.
 
         Where a window lies decides what is seen, and that where the next one lies: for a few pictures the gradient grows with every
-        glimpse to 10⁵ times the median's, and without the bound these alone are learned from, until training breaks down.
+        glimpse until it outweighs all others', and what is learned from these alone makes training break down.
         """
         norms = gradient.float().norm(dim=-1, keepdim=True) * len(gradient)  # the loss is the mean of the pictures' losses
         shortened: Tensor = gradient * (self.window_clip / norms).clamp(max=1)

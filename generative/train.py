@@ -148,7 +148,7 @@ class ReaderLearner(ClassifierLearner):
         return new_model(self.config, picture_shape(self.environment), self.environment.pictures.classes)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """The layer that places the window apart: its gradient is many times larger, and now and then huge."""
+        """The layer that places the window apart: without a bound on its gradient (`window_clip`) that is many times larger."""
         assert isinstance(self.module, Reader)
         placing = list(self.module.window.parameters())
         others = [parameter for parameter in self.module.parameters() if all(parameter is not own for own in placing)]
@@ -195,7 +195,7 @@ def train(config: GenerativeConfig, place: Path, max_seconds: float | None = Non
 
 def _start_from(reference: str, model: nn.Module) -> None:
     try:
-        find_model(reference).load_into(model, may_lack="blocks.")
+        find_model(reference).load_into(model, may_lack="blocks.")  # a reader's residual blocks; no other model has such
     except ModelError as error:
         raise ModelError(f"start={reference!r} must be a model of the same sizes as these settings: {error}") from error
 
