@@ -17,7 +17,8 @@ from attention_core.policy_gradient import gumbel_noise
 Step = Callable[[Tensor, Any, Any], tuple[Tensor, Any]]
 """Of tokens, (rows,), the state after the tokens before, and the context, to the scores of the next tokens, (rows, V), any logits,
 and the state after these. The context is what stays the same from token to token, such as a picture or a sentence to be translated.
-Both are tensors with rows first, or tuples of such."""
+Both are tensors with rows first, or tuples of such. The context has a row for each sequence that is looked for, tokens and state
+have one for each beginning of it, next to each other: so the context is read once for all of them."""
 
 
 class Sequences(NamedTuple):
@@ -100,15 +101,15 @@ def beam_search(
         logs = _logs(scores, forbidden)
         if length == 1:  # until now all beams of a row are alike, and the step was given one of them
             every = torch.arange(count, device=device).repeat_interleave(beams)
-            logs, state, context = logs[every], select_rows(state, every), select_rows(context, every)
+            logs, state = logs[every], select_rows(state, every)
         rows = search.extend(logs.view(-1, beams, logs.shape[-1]), length, penalty(length))
         done = search.done(penalty(longest))
         many = int(done.sum())
         if many == len(done) or length == longest:
             break
         if 4 * many >= len(done):
-            going = search.leave(done)
-            rows, context = rows[going], select_rows(context, going)
+            stay = search.leave(done)
+            rows, context = rows.view(-1, beams)[stay].flatten(), select_rows(context, stay)
         state = select_rows(state, rows)
     search.end_all(penalty(length))
     return search.found
@@ -174,12 +175,12 @@ class _Search:
         return self.logs[:, 0] / greatest_penalty <= self.finished_scores[:, 0]
 
     def leave(self, done: Tensor) -> Tensor:
-        """Let rows leave, (n,) bool, their best sequence being found; tell which of the n · K rows stay."""
+        """Let rows leave, (n,) bool, their best sequence being found; tell the numbers of those that stay."""
         self._note(done)
-        stays = ~done
+        stay = (~done).nonzero()[:, 0]
         for name in ("index", "tokens", "logs", "finished", "finished_scores", "finished_lengths"):
-            setattr(self, name, getattr(self, name)[stays])
-        return stays.repeat_interleave(self.beams).nonzero()[:, 0]
+            setattr(self, name, getattr(self, name)[stay])
+        return stay
 
     def end_all(self, penalty: float) -> None:
         """Let the rest leave; beginnings that never ended compete as they are."""

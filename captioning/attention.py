@@ -51,22 +51,31 @@ class Attention(nn.Module):
         return keys
 
     def forward(self, keys: Tensor, hidden: Tensor) -> Tensor:
-        """Give e_t, (B, L), of keys, (B, L, units), and h_{t-1}, (B, hidden)."""
+        """Give e_t, (B, L), of keys, (P, L, units), and h_{t-1}, (B, hidden); see `by_picture`."""
+        asked = by_picture(self.of_hidden(hidden), keys)[:, :, None]  # (P, K, 1, units)
         # In place: the sum is the largest tensor there is, and nothing else wants it.
-        scores: Tensor = self.score((keys + self.of_hidden(hidden)[:, None]).tanh_())[..., 0]
-        return scores.float()
+        scores: Tensor = self.score((keys[:, None] + asked).tanh_())
+        return scores.flatten(2).flatten(0, 1).float()
+
+
+def by_picture(rows: Tensor, pictures: Tensor) -> Tensor:
+    """Put rows that look at the same picture together: (B, …) to (P, K, …), B = P · K, those of a picture next to each other.
+
+    So what is known of a picture is read once for all captions of it that a search writes at.
+    """
+    return rows.reshape(len(pictures), -1, *rows.shape[1:])
 
 
 def soft(annotations: Tensor, scores: Tensor) -> Looked:
     """Look everywhere at once, by weight: φ = Σ_i α_ti a_i (equation 13).
 
     Args:
-        annotations: (B, L, D).
+        annotations: (P, L, D); see `by_picture`.
         scores: (B, L), e_t.
     """
     logs = scores.log_softmax(-1)
     weights = logs.exp()
-    context = torch.einsum("bl,bld->bd", weights.to(annotations.dtype), annotations)
+    context = torch.bmm(by_picture(weights.to(annotations.dtype), annotations), annotations).flatten(0, 1)
     return Looked(context, weights, logs, scores.argmax(-1))
 
 
@@ -76,14 +85,15 @@ def hard(annotations: Tensor, scores: Tensor, gumbel: Tensor | None = None, ever
     No gradient goes through the choice: that of log α_t at the place is what REINFORCE learns from.
 
     Args:
-        annotations: (B, L, D).
+        annotations: (P, L, D); see `by_picture`.
         scores: (B, L), e_t.
         gumbel: (B, L), standard Gumbel noise, by which the place is drawn; without it the likeliest is taken.
         everywhere: (B,) bool, of captions that are shown the expectation Σ_i α_ti a_i in place of the sample (section 4.1).
     """
     looked = soft(annotations, scores)
     place = looked.place if gumbel is None else sample_categorical(scores, gumbel)
-    context = annotations[torch.arange(len(place), device=place.device), place]
+    rows = torch.arange(len(place), device=place.device)
+    context = annotations[rows // (len(place) // len(annotations)), place]
     if everywhere is not None:
         context = torch.where(everywhere[:, None], looked.context, context)
     return looked._replace(context=context, place=place)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from attention_core.config import TrainingConfig, check_at_least, from_dict, load_yaml
+from attention_core.config import TrainingConfig, check_above_zero, check_at_least, from_dict, load_yaml
 
 HYPERPARAMETERS = Path(__file__).parent / "hyperparameters" / "captioner.yaml"
 DATA = ("flickr8k", "scenes")
@@ -81,6 +81,9 @@ class CaptionConfig:
     place by place by REINFORCE."""
     baseline: Literal["none", "moving_average", "leave_one_out", "self_critical"] = "moving_average"
     """What REINFORCE takes off the rewards; see `attention_core.policy_gradient`."""
+    temperature: float = 1.0
+    """Where it writes itself, words are drawn by their scores over this: below 1 the likeliest more often, so that the long tail of
+    words that smoothed labels leave does not have to be unlearned word by word."""
     samples: int = 1
     """N, how often each caption of a batch is gone through, with places drawn anew; each picture, where it writes itself."""
     location_weight: float = 0.1
@@ -113,6 +116,7 @@ class CaptionConfig:
         if self.encoder_rate and (self.data == "scenes" or self.attention == "hard" or self.reward != "likelihood"):
             raise ValueError("encoder_rate is for data='flickr8k', attention='soft' and reward='likelihood' alone: leave it at 0")
         check_at_least(self, 1, "samples")
+        check_above_zero(self, "temperature")
         check_at_least(self, 0, "location_weight", "entropy_weight")
         if self.reward not in REWARDS:
             raise ValueError(f"reward={self.reward!r} is unknown: choose one of {', '.join(REWARDS)}")

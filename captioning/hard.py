@@ -35,6 +35,7 @@ from attention_env.envs.caption import CaptionVectorEnv
 from captioning.config import CaptionConfig
 from captioning.decoder import Captioner
 from captioning.learner import CaptionLearner
+from captioning.writing import NEVER
 
 
 class Chance(NamedTuple):
@@ -71,7 +72,9 @@ class Episodes(NamedTuple):
     entropy: Tensor
 
 
-def play(captioner: Captioner, environment: CaptionVectorEnv, options: dict[str, Any], chance: Chance) -> Episodes:
+def play(
+    captioner: Captioner, environment: CaptionVectorEnv, options: dict[str, Any], chance: Chance, temperature: float = 1.0
+) -> Episodes:
     """Write captions in the environment.
 
     Args:
@@ -79,18 +82,22 @@ def play(captioner: Captioner, environment: CaptionVectorEnv, options: dict[str,
         environment: with torch output and no autoreset; its reward says whether words are read or chosen.
         options: of its `reset`: which pictures, which of their captions, how many copies.
         chance: what is drawn.
+        temperature: by which the scores of words that are chosen are divided.
     """
     observation, _ = environment.reset(options=options)
     annotations = environment.annotations()
     scene = captioner.see(annotations)
     state = captioner.begin(scene)
     true = environment.captions().T if chance.words is None else None  # (T, rows)
+    never = torch.tensor(NEVER, device=annotations.device)
     playing = torch.ones(len(annotations), dtype=torch.bool, device=annotations.device)
     steps = []
     for step, noise in enumerate(chance.places):
         looked = captioner.look(scene, state, noise, chance.everywhere)
         state, output = captioner.advance(observation["word"], looked.context, state)
         scores = captioner.score(output)
+        if true is None:
+            scores = scores.index_fill(1, never, -torch.inf) / temperature
         logs = scores.log_softmax(-1)
         if true is not None:
             word = true[step]
@@ -127,7 +134,7 @@ class _Loss(nn.Module):
         self, environment: CaptionVectorEnv, options: dict[str, Any], chance: Chance
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Give the parts of the loss, see `losses`, and what else the charts show of the episodes."""
-        episodes = play(self.captioner, environment, options, chance)
+        episodes = play(self.captioner, environment, options, chance, self.config.temperature)
         returns = reward_to_go(episodes.rewards)
         episodes, returns, baseline = self._baseline(episodes, returns)
         length = episodes.playing.float().sum(0).mean()

@@ -23,6 +23,8 @@ CHUNK = 50
 """Pictures that are written about at once."""
 SEED = 0
 """Of places drawn at random."""
+NEVER = (PAD, START, UNKNOWN)
+"""What is never written."""
 
 
 class Written(NamedTuple):
@@ -114,11 +116,11 @@ def write(
         return captioner.score(told), state
 
     scene = captioner.see(annotations)
-    count, device, never = len(annotations), annotations.device, (PAD, START, UNKNOWN)
+    count, device = len(annotations), annotations.device
     begun = captioner.begin(scene)
     if beams == 1:
-        return sample_sequences(step, begun, scene, count, START, END, longest, generator, never, device)
-    return beam_search(step, begun, scene, count, START, END, longest, beams, lambda length: length**length_power, never, device)
+        return sample_sequences(step, begun, scene, count, START, END, longest, generator, NEVER, device)
+    return beam_search(step, begun, scene, count, START, END, longest, beams, lambda length: length**length_power, NEVER, device)
 
 
 @torch.no_grad()

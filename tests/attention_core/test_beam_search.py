@@ -38,7 +38,8 @@ class Tables:
         return torch.arange(len(self.scores))
 
     def step(self, tokens: Tensor, state: Counted, context: Tensor) -> tuple[Tensor, Counted]:
-        assert torch.equal(state.table, context)  # what belongs together stays together
+        beginnings = len(tokens) // len(context)
+        assert torch.equal(state.table, context.repeat_interleave(beginnings))  # what belongs together stays together
         written = torch.cat((state.written, tokens[:, None]), 1)
         length = written.shape[1] - 2
         return self.scores[state.table, length, written[:, -2], tokens], Counted(state.table, written)

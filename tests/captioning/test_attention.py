@@ -92,3 +92,20 @@ def test_some_captions_see_the_expectation_instead(annotations: torch.Tensor, sc
     looked.context.sum().backward()
     assert scores.grad is not None
     assert scores.grad.any(1).tolist() == everywhere.tolist()
+
+
+@pytest.mark.parametrize("several", [2, 3])
+def test_captions_of_one_picture_share_its_annotations(annotations: torch.Tensor, several: int) -> None:
+    torch.manual_seed(0)
+    attention = Attention(NUMBERS, 4, 6)
+    keys, hidden = attention.keys(annotations), torch.randn(BATCH * several, 4)
+    rows = torch.arange(BATCH).repeat_interleave(several)
+    shared, apart = attention(keys, hidden), attention(keys[rows], hidden)
+    assert torch.allclose(shared, apart, atol=1e-6)
+    noise = gumbel_noise(tuple(shared.shape), torch.Generator().manual_seed(4), torch.device("cpu"))
+    for looked, wanted in (
+        (soft(annotations, shared), soft(annotations[rows], apart)),
+        (hard(annotations, shared, noise), hard(annotations[rows], apart, noise)),
+    ):
+        assert torch.equal(looked.place, wanted.place)
+        assert torch.allclose(looked.context, wanted.context, atol=1e-6)
