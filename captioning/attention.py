@@ -1,7 +1,7 @@
-"""Where to look for the next word: the attention network f_att, and what is made of its weights, φ.
+"""Where to look for the next word: what is made of the weights of the attention network f_att, φ.
 
 Xu et al. 2015 (arXiv 1502.03044), sections 3.1.2 and 4: e_ti = f_att(a_i, h_{t-1}), α_t = softmax(e_t), ẑ_t = φ({a_i}, α_t). Soft
-and hard attention differ in φ alone.
+and hard attention differ in φ alone. Several captions may be written about one picture: see `attention_core.attention`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from attention_core.attention import weigh
 from attention_core.policy_gradient import sample_categorical
 
 
@@ -30,53 +31,16 @@ class Looked(NamedTuple):
     place: Tensor
 
 
-class Attention(nn.Module):
-    """f_att, a network with one layer of tanh units: e_ti = v · tanh(W_a a_i + W_h h_{t-1} + b).
-
-    Args:
-        annotation: D.
-        hidden: units of h.
-        units: of the layer.
-    """
-
-    def __init__(self, annotation: int, hidden: int, units: int) -> None:
-        super().__init__()
-        self.of_annotation = nn.Linear(annotation, units)
-        self.of_hidden = nn.Linear(hidden, units, bias=False)
-        self.score = nn.Linear(units, 1, bias=False)  # a bias would be the same for all places
-
-    def keys(self, annotations: Tensor) -> Tensor:
-        """W_a a_i + b, which is the same at every step: (B, L, D) to (B, L, units)."""
-        keys: Tensor = self.of_annotation(annotations)
-        return keys
-
-    def forward(self, keys: Tensor, hidden: Tensor) -> Tensor:
-        """Give e_t, (B, L), of keys, (P, L, units), and h_{t-1}, (B, hidden); see `by_picture`."""
-        asked = by_picture(self.of_hidden(hidden), keys)[:, :, None]  # (P, K, 1, units)
-        # In place: the sum is the largest tensor there is, and nothing else wants it.
-        scores: Tensor = self.score((keys[:, None] + asked).tanh_())
-        return scores.flatten(2).flatten(0, 1).float()
-
-
-def by_picture(rows: Tensor, pictures: Tensor) -> Tensor:
-    """Put rows that look at the same picture together: (B, …) to (P, K, …), B = P · K, those of a picture next to each other.
-
-    So what is known of a picture is read once for all captions of it that a search writes at.
-    """
-    return rows.reshape(len(pictures), -1, *rows.shape[1:])
-
-
 def soft(annotations: Tensor, scores: Tensor) -> Looked:
     """Look everywhere at once, by weight: φ = Σ_i α_ti a_i (equation 13).
 
     Args:
-        annotations: (P, L, D); see `by_picture`.
+        annotations: (P, L, D).
         scores: (B, L), e_t.
     """
     logs = scores.log_softmax(-1)
     weights = logs.exp()
-    context = torch.bmm(by_picture(weights.to(annotations.dtype), annotations), annotations).flatten(0, 1)
-    return Looked(context, weights, logs, scores.argmax(-1))
+    return Looked(weigh(annotations, weights), weights, logs, scores.argmax(-1))
 
 
 def hard(annotations: Tensor, scores: Tensor, gumbel: Tensor | None = None, everywhere: Tensor | None = None) -> Looked:
@@ -85,7 +49,7 @@ def hard(annotations: Tensor, scores: Tensor, gumbel: Tensor | None = None, ever
     No gradient goes through the choice: that of log α_t at the place is what REINFORCE learns from.
 
     Args:
-        annotations: (P, L, D); see `by_picture`.
+        annotations: (P, L, D).
         scores: (B, L), e_t.
         gumbel: (B, L), standard Gumbel noise, by which the place is drawn; without it the likeliest is taken.
         everywhere: (B,) bool, of captions that are shown the expectation Σ_i α_ti a_i in place of the sample (section 4.1).

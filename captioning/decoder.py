@@ -19,9 +19,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from attention_core.attention import Attention
 from attention_core.lstm import LSTMCell
 from attention_env.captions import PAD
-from captioning.attention import Attention, Looked, hard, soft
+from captioning.attention import Looked, hard, soft
 from captioning.config import CaptionConfig
 from captioning.encoders import Encoder
 
@@ -79,7 +80,7 @@ class Captioner(nn.Module):
         super().__init__()
         self.encoder = encoder
         units, hidden, embedding = config.annotation_units, config.hidden, config.embedding
-        self.attends = config.attention
+        self.attends, self.apart = config.attention, config.attention == "hard" and config.apart
         self.annotation = nn.Linear(shape[1], units)
         self.embedding = nn.Embedding(words, embedding)
         self.attention = Attention(units, hidden, config.attention_units)
@@ -90,6 +91,7 @@ class Captioner(nn.Module):
         self.hidden_output = nn.Linear(hidden, embedding)  # L_h
         self.context_output = nn.Linear(units, embedding, bias=False)  # L_z
         self.output = nn.Linear(embedding, words)  # L_o
+        self.annotation_dropout = nn.Dropout(config.annotation_dropout)
         self.dropout = nn.Dropout(config.dropout)
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
 
@@ -100,8 +102,8 @@ class Captioner(nn.Module):
             shown: (B, L, D), annotations; or of a captioner with an encoder of its own the pictures, (B, 3, H, W) in 0 … 255.
         """
         annotations = shown if self.encoder is None else self.encoder.annotate(shown)
-        seen = self.dropout(torch.relu(self.annotation(annotations)))
-        return Scene(seen, self.attention.keys(seen))
+        seen = self.annotation_dropout(torch.relu(self.annotation(annotations)))
+        return Scene(seen, self.attention.keys(seen.detach() if self.apart else seen))
 
     def begin(self, scene: Scene) -> State:
         """h_0 and c_0 of pictures."""
@@ -110,7 +112,7 @@ class Captioner(nn.Module):
 
     def look(self, scene: Scene, state: State, gumbel: Tensor | None = None, everywhere: Tensor | None = None) -> Looked:
         """Choose where to look, with h_{t-1}; see `captioning.attention.hard` for the last two, which soft attention ignores."""
-        scores = self.attention(scene.keys, state.hidden)
+        scores = self.attention(scene.keys, state.hidden.detach() if self.apart else state.hidden)
         if self.attends == "soft":
             return soft(scene.annotations, scores)
         return hard(scene.annotations, scores, gumbel, everywhere)

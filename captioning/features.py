@@ -70,7 +70,7 @@ def load_features(
         (count, L, D), memory-mapped and read-only; L is row after row of the encoder's map.
 
     Raises:
-        captioning.pictures.PictureError: if a picture is not whole; it is called by its number.
+        attention_core.picture_files.PictureError: if a picture is not whole; it is called by its number.
         attention_core.data_files.DataError: if the encoder's weights are missing or damaged.
         attention_core.files.SaveError: if the cache cannot be written to.
     """

@@ -43,7 +43,7 @@ def describe(reference: str, picture: str, out: Path, device: torch.device) -> s
 
     Raises:
         attention_core.zoo.ModelError: if there is no such captioner.
-        captioning.pictures.PictureError: if the file is no picture.
+        attention_core.picture_files.PictureError: if the file is no picture.
         ValueError: if there is no such scene.
     """
     captioner, config, vocabulary, _ = load(reference, device)

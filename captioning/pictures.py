@@ -1,74 +1,37 @@
-"""Picture files of all kinds, brought to one: red, green and blue in 0…255, upright, square."""
+"""Pictures as an encoder takes them: red, green and blue in 0…255, upright, square."""
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-WHITE = (255, 255, 255, 255)
-# How Pillow says that it cannot make a picture of the bytes: whichever of its readers stumbles decides on the kind of error.
-PICTURE_ERRORS = (OSError, SyntaxError, ValueError, TypeError, IndexError, EOFError, OverflowError, Image.DecompressionBombError)
-
-
-class PictureError(ValueError):
-    """A file is not a picture, or a damaged one, or of a kind whose colours cannot be known."""
+from attention_core.picture_files import decode_picture_file, read_picture_file
 
 
 def read_picture(path: str | Path, size: int) -> NDArray[np.uint8]:
-    """Read a picture file.
+    """Read a picture file; see `attention_core.picture_files.read_picture_file`.
 
     Args:
         path: a file of any format that Pillow reads.
         size: pixels along each side of the result; the aspect ratio is not kept.
 
     Returns:
-        (3, size, size): red, green, blue. What is transparent is laid on white; 16 bits become 8; a picture that the camera has
-        marked as turned is turned back; of several frames it is the first.
+        (3, size, size): red, green, blue.
 
     Raises:
-        PictureError: naming the file and what is wrong with it.
+        attention_core.picture_files.PictureError: naming the file and what is wrong with it.
     """
-    try:
-        encoded = Path(path).read_bytes()
-    except OSError as error:
-        raise PictureError(f"{path} cannot be read: {error.strerror}") from error
-    return decode_picture(encoded, size, str(path))
+    return _square(read_picture_file(path), size)
 
 
 def decode_picture(encoded: bytes, size: int, name: str) -> NDArray[np.uint8]:
     """Make a picture of a file's bytes; as `read_picture`, with the name by which a `PictureError` calls it."""
-    try:
-        with Image.open(io.BytesIO(encoded)) as opened:
-            picture = _opaque(_eight_bits(ImageOps.exif_transpose(opened), name))
-            picture = picture.resize((size, size), Image.Resampling.BICUBIC)
-    except PictureError:
-        raise
-    except UnidentifiedImageError as error:
-        raise PictureError(f"{name} is not a picture: Pillow knows no format that begins like it") from error
-    except PICTURE_ERRORS as error:
-        raise PictureError(f"{name} is not a whole picture, it may be cut or damaged: {error}") from error
-    return np.asarray(picture).transpose(2, 0, 1).copy()
+    return _square(decode_picture_file(encoded, name), size)
 
 
-def _eight_bits(picture: Image.Image, name: str) -> Image.Image:
-    """Bring grey of 16 bits, for which Pillow's own conversion clips at 255, to 8."""
-    if picture.mode == "F":
-        raise PictureError(f"{name} has floating-point pixels, which do not say how bright white is: save it with 8 or 16 bits")
-    if not picture.mode.startswith("I"):
-        return picture
-    grey = np.asarray(picture).astype(np.int64)
-    if grey.min() < 0 or grey.max() > 0xFFFF:
-        raise PictureError(f"{name} has grey from {grey.min()} to {grey.max()} where 0 to 65535 is right: save it with 16 bits")
-    return Image.fromarray((grey >> 8).astype(np.uint8))
-
-
-def _opaque(picture: Image.Image) -> Image.Image:
-    """Lay a picture on white, if anything of it is transparent."""
-    if not picture.has_transparency_data:
-        return picture.convert("RGB")
-    picture = picture.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", picture.size, WHITE), picture).convert("RGB")
+def _square(picture: Image.Image, size: int) -> NDArray[np.uint8]:
+    resized = picture.resize((size, size), Image.Resampling.BICUBIC)
+    return np.asarray(resized).transpose(2, 0, 1).copy()

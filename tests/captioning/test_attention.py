@@ -7,8 +7,9 @@ import math
 import pytest
 import torch
 
+from attention_core.attention import Attention
 from attention_core.policy_gradient import gumbel_noise
-from captioning.attention import Attention, hard, soft
+from captioning.attention import hard, soft
 
 BATCH, PLACES, NUMBERS = 5, 7, 3
 

@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from captioning.pictures import PictureError, decode_picture, read_picture
+from attention_core.picture_files import PictureError
+from captioning.pictures import decode_picture, read_picture
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 

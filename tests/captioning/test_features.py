@@ -17,11 +17,12 @@ from PIL import Image
 
 from attention_core.data_files import DATA_FILES, FOLDER_VARIABLE
 from attention_core.files import SaveError
+from attention_core.picture_files import PictureError
 from captioning import features
 from captioning.config import FeatureConfig
 from captioning.encoders import WEIGHTS, Encoder, load_encoder, published_names
 from captioning.features import cache_folder, load_features
-from captioning.pictures import PictureError, decode_picture
+from captioning.pictures import decode_picture
 
 CPU = torch.device("cpu")
 CONFIG = FeatureConfig("mobilenet_v2", 48, 16)
