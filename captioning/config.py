@@ -65,6 +65,8 @@ class CaptionConfig:
     """Units of the attention network."""
     dropout: float = 0.5
     """Share of the units left out at random in training."""
+    annotation_dropout: float = 0.5
+    """The same of the annotations. Soft attention averages its noise away over the places; of a single place all of it is seen."""
     label_smoothing: float = 0.0
     """Share of a word's probability that is spread over all words in training."""
     even: float = 1.0
@@ -88,6 +90,12 @@ class CaptionConfig:
     """N, how often each caption of a batch is gone through, with places drawn anew; each picture, where it writes itself."""
     location_weight: float = 0.1
     """λ_r, weight of REINFORCE on the places; the authors divide their rewards by 10."""
+    discount: float = 1.0
+    """γ of the rewards to come, of which a place is given its share: below 1 for less noise, since what is looked at matters most for the
+    next word."""
+    apart: bool = False
+    """Whether hard attention learns on its own: what teaches where to look ends at the attention network, as in RAM, and does not reach
+    the rest, whose gradient is then free of its noise."""
     entropy_weight: float = 0.002
     """λ_e, weight of the entropy of the places."""
     expected: float = 0.5
@@ -124,13 +132,14 @@ class CaptionConfig:
             raise ValueError(f"baseline={self.baseline!r} is unknown: choose one of {', '.join(BASELINES)}")
         if self.baseline == "leave_one_out" and self.samples < 2:
             raise ValueError(f"baseline='leave_one_out' needs samples of at least 2, got {self.samples}")
-        if not 0 <= self.expected <= 1:
-            raise ValueError(f"expected must be within 0 … 1, got {self.expected}")
+        for name in ("expected", "discount"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be within 0 … 1, got {getattr(self, name)}")
         if self.data not in DATA:
             raise ValueError(f"data={self.data!r} is unknown: choose one of {', '.join(DATA)}")
         if self.attention not in ("soft", "hard"):
             raise ValueError(f"attention={self.attention!r} is unknown: choose soft or hard")
-        for name in ("dropout", "label_smoothing"):
+        for name in ("dropout", "annotation_dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be within 0 … 1, 1 excepted; got {getattr(self, name)}")
 

@@ -135,7 +135,7 @@ class _Loss(nn.Module):
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Give the parts of the loss, see `losses`, and what else the charts show of the episodes."""
         episodes = play(self.captioner, environment, options, chance, self.config.temperature)
-        returns = reward_to_go(episodes.rewards)
+        returns = reward_to_go(episodes.rewards, self.config.discount)
         episodes, returns, baseline = self._baseline(episodes, returns)
         length = episodes.playing.float().sum(0).mean()
         parts = losses(episodes, returns, baseline, chance.everywhere[: returns.shape[1]], self.config)
