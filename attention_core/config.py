@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_origin, get_type_hints
 
 import yaml
 
@@ -99,11 +99,14 @@ def from_dict(kind: type[Config], values: dict[str, Any]) -> Config:
     unknown = sorted(set(values) - set(known))
     if unknown:
         raise ValueError(f"unknown setting {', '.join(unknown)} for {kind.__name__}: it takes {', '.join(known)}")
-    nested = {
-        name: from_dict(hints[name], value) if dataclasses.is_dataclass(hints[name]) and isinstance(value, dict) else value
-        for name, value in values.items()
-    }
     try:
-        return kind(**nested)
+        return kind(**{name: _as_hinted(hints[name], value) for name, value in values.items()})
     except TypeError as error:
         raise ValueError(f"settings of {kind.__name__} are missing or of the wrong type: {error}") from error
+
+
+def _as_hinted(hint: Any, value: Any) -> Any:
+    """Make a dictionary the dataclass and a list the tuple that a setting wants, which YAML does not know."""
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
+        return from_dict(hint, value)
+    return tuple(value) if get_origin(hint) is tuple and isinstance(value, list) else value

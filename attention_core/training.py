@@ -104,9 +104,14 @@ class Average:
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
         """Take in the weights of an update."""
-        averages, weights = ([*part.parameters(), *part.buffers()] for part in (self.module, module))
+        averages, weights = ([value.data for value in (*part.parameters(), *part.buffers())] for part in (self.module, module))
         share = 1 - min(self.decay, (1 + self.count) / (10 + self.count)) if self.count else 1.0
-        torch._foreach_lerp_([value.data for value in averages], [value.data for value in weights], share)
+        pairs = list(zip(averages, weights, strict=True))
+        numbers = [pair for pair in pairs if pair[0].is_floating_point()]
+        torch._foreach_lerp_([average for average, _ in numbers], [weight for _, weight in numbers], share)
+        for average, weight in pairs:
+            if not average.is_floating_point():  # a count, which has no mean
+                average.copy_(weight)
         self.count += 1
 
     def state_dict(self) -> dict[str, Any]:
