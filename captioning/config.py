@@ -65,8 +65,9 @@ class CaptionConfig:
     """Units of the attention network."""
     dropout: float = 0.5
     """Share of the units left out at random in training."""
-    annotation_dropout: float = 0.5
-    """The same of the annotations. Soft attention averages its noise away over the places; of a single place all of it is seen."""
+    annotation_dropout: float | None = None
+    """The same of the annotations, by default as of the rest. Soft attention averages the noise away over the places; of a single
+    place all of it is seen."""
     label_smoothing: float = 0.0
     """Share of a word's probability that is spread over all words in training."""
     even: float = 1.0
@@ -140,7 +141,7 @@ class CaptionConfig:
         if self.attention not in ("soft", "hard"):
             raise ValueError(f"attention={self.attention!r} is unknown: choose soft or hard")
         for name in ("dropout", "annotation_dropout", "label_smoothing"):
-            if not 0 <= getattr(self, name) < 1:
+            if not 0 <= (getattr(self, name) or 0) < 1:
                 raise ValueError(f"{name} must be within 0 … 1, 1 excepted; got {getattr(self, name)}")
 
 

@@ -91,7 +91,7 @@ class Captioner(nn.Module):
         self.hidden_output = nn.Linear(hidden, embedding)  # L_h
         self.context_output = nn.Linear(units, embedding, bias=False)  # L_z
         self.output = nn.Linear(embedding, words)  # L_o
-        self.annotation_dropout = nn.Dropout(config.annotation_dropout)
+        self.annotation_dropout = nn.Dropout(config.dropout if config.annotation_dropout is None else config.annotation_dropout)
         self.dropout = nn.Dropout(config.dropout)
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
 

@@ -186,3 +186,58 @@ def test_the_last_copy_is_greedy_where_it_is_what_the_others_are_measured_by() -
         assert noise[:, :6].abs().min() > 0
         assert not noise[:, 6:].any()
     assert not chance.everywhere.any()
+
+
+def written(captioner: Captioner, source: CaptionedPictures, temperature: float, rows: int = 20_000) -> Episodes:
+    environment = CaptionVectorEnv(rows, source=source, reward="bleu", output="torch", autoreset_mode="Disabled")
+    generator = torch.Generator().manual_seed(0)
+    places, words = (gumbel_noise((STEPS, rows, many), generator, torch.device("cpu")) for many in (PLACES, WORDS))
+    chance = Chance(places, words, torch.zeros(rows, dtype=torch.bool))
+    return play(captioner, environment, {"index": np.zeros(rows, np.int64)}, chance, temperature)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_words_are_drawn_by_their_scores_over_the_temperature(
+    captioner: Captioner, source: CaptionedPictures, temperature: float
+) -> None:
+    scene = captioner.see(source.annotations(torch.zeros(1, dtype=torch.long), torch.device("cpu")))
+    state = captioner.begin(scene)
+    weights = captioner.look(scene, state).weights[0].tolist()
+    told = written(captioner, source, temperature).told[0].detach()
+    entropy, likely = 0.0, set()
+    for place in range(PLACES):
+        _, output = captioner.advance(torch.tensor([START]), scene.annotations[:, place], state)
+        # Padding, the start and the unknown word are never written.
+        logs = (captioner.score(output)[0, [END, 4, 5, 6]].detach() / temperature).log_softmax(0)
+        entropy -= weights[place] * float((logs.exp() * logs).sum())
+        likely |= {round(value, 3) for value in logs.tolist()}
+    assert {round(value, 3) for value in told.tolist()} <= likely
+    assert -float(told.mean()) == pytest.approx(entropy, rel=0.03)
+
+
+def test_attention_that_learns_apart_leaves_the_rest_alone(source: CaptionedPictures) -> None:
+    for apart in (False, True):
+        torch.manual_seed(1)
+        captioner = Captioner((PLACES, NUMBERS), WORDS, replace(CONFIG, apart=apart))
+        episodes = sampled(captioner, source, 50)
+        parts = losses(episodes, reward_to_go(episodes.rewards), -4.0, torch.zeros(50, dtype=torch.bool), CONFIG)
+        names = [name for name, _ in captioner.named_parameters()]
+        found = torch.autograd.grad(parts["places"], list(captioner.parameters()), allow_unused=True)
+        taught = {name.split(".")[0] for name, part in zip(names, found, strict=True) if part is not None and part.any()}
+        assert (taught == {"attention"}) == apart
+        assert "attention" in taught
+
+
+def test_rewards_to_come_are_discounted() -> None:
+    config = replace(CONFIG, discount=0.5, data="scenes", batch_size=2, baseline="none")
+    learner = EpisodeLearner(config, make_accelerator(FEW))
+    options, chance = learner._next_batch()
+    assert isinstance(learner.module, torch.nn.Module)
+    parts = learner.module.parts(learner.environment, options, chance)[0]  # type: ignore[operator]
+    episodes = play(learner.captioner, learner.environment, options, chance)
+    by_hand = 0.0
+    for row in range(2):
+        for step, log in enumerate(episodes.looked[:, row].tolist()):
+            to_come = sum(0.5**later * reward for later, reward in enumerate(episodes.rewards[step:, row].tolist()))
+            by_hand -= log * to_come * bool(episodes.playing[step, row]) / 2
+    assert parts["places"].item() == pytest.approx(by_hand, rel=1e-4)
