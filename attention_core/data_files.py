@@ -146,6 +146,61 @@ DATA_FILES: dict[str, DataFile] = {
                 ("images-176-1.tar", 35952640, "ccdae21bb73cd1228d963c67c8b8b53e5c47a8ee15b837b6e79e43eee42f3ed6"),
             )
         ),
+        # Word crops, brought to at most 64 lines of text height and packed anew, and so without an address.
+        *(
+            DataFile(f"ocr/{name}", (), sha256, size, licence)
+            for licence, files in (
+                (
+                    "no licence stated; released for research (Mishra, Alahari, Jawahar 2012)",
+                    (
+                        ("iiit5k/test.tar.gz", 7585509, "771b053c6db812e0f2e48e78ecaf08343fea8676bf8ab3c343bab93567b6f3ee"),
+                        ("iiit5k/test.tsv", 49925, "af1e02c5df744a89edf1ca5f31dd5bb20b625e2bacae22749d38242d5a43a145"),
+                        ("iiit5k/train.tar.gz", 4335924, "25e9b613d4722b5a1b527b87ff75e55d52f685f335ce0f53121d3abb691773fa"),
+                        ("iiit5k/train.tsv", 33131, "65b3e9f59de6b348316682314ae3248d99a7b57a4a331a67b0ce871fa5aca083"),
+                    ),
+                ),
+                (
+                    "no licence stated; Google Street View pictures, for research (Wang, Babenko, Belongie 2011)",
+                    (
+                        ("svt/test.tar.gz", 1892880, "a2ebed30c368c5d249d618ec1813d39f0f6f56d005e65fc66c202877b871967e"),
+                        ("svt/test.tsv", 10266, "dc6af6463270a11c227b501cf115f19816f67edac6053e23be21eebbdaca43b4"),
+                        ("svt/test_lexicon50.tsv", 229094, "67ae94b5e401f29c7ec298be96898c0e2e886a4753b67eae5eaa972ea98285fc"),
+                        ("svt/train.tar.gz", 711211, "200efd53367f9581da980df0da870763fe6567d6c06f9a5ad6d4ac09a2d45a67"),
+                        ("svt/train.tsv", 5586, "69cdb306f4edbda22742fe79aaf3f715ff3d43fc9dba5a0840471217a261dc28"),
+                    ),
+                ),
+                (
+                    "released for research by the competition (Karatzas et al. 2013)",
+                    (
+                        ("icdar2013/test.tar.gz", 4203591, "d1bf94be74a3a8232747ebdf151bb1efab9c1678f861c45c1261b08cc96fcaae"),
+                        ("icdar2013/test_1015.tsv", 19592, "06d3f43ab8c5b9a43c77292abdc0f483e40899152047f149c3623989a0bfdc31"),
+                        ("icdar2013/test_857.tsv", 17137, "7dc431d5afd64716a5ef891530ac9060692eccc4a2e87bcecd86405d57a987ce"),
+                    ),
+                ),
+                (
+                    "released for research by the competition (Lucas et al. 2003)",
+                    (
+                        ("icdar2003/train.tar.gz", 4313069, "58553040e7b715cf460686f2a508b7cfee95850445ea0485718d00bf84c0c43e"),
+                        ("icdar2003/train_noic13.tsv", 17140, "67ff1e40df5d0b726868d07ac96abc5c43296c2d75a4d314437bd0bfcec78f97"),
+                    ),
+                ),
+                (
+                    "released for research by the competition (Karatzas et al. 2015)",
+                    (
+                        ("icdar2015/train.tar.gz", 6132395, "4a03721844c115f1fe0799960e968b2a73345230b80f7ebf236c211c2ac27db3"),
+                        ("icdar2015/train.tsv", 89770, "fe48759910acb4ee125c368302fc434fee10d7022f4a7fbeea3b7ebf54bd9229"),
+                    ),
+                ),
+            )
+            for name, size, sha256 in files
+        ),
+        DataFile(
+            "ocr/words.txt.gz",
+            (),
+            "1213e98fb63d09cca5a92c0314e5abdddd6f90d048ce6f5092263d69950409ff",
+            207725,
+            "SCOWL, copyright 2000-2011 Kevin Atkinson; may be used and passed on with its notice",
+        ),
     ]
 }
 

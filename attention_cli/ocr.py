@@ -1,0 +1,134 @@
+"""`attention ocr …`: reading words."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from attention_cli.arguments import figures_folder, peek, print_figures, print_run, use_threads
+from ocr.config import OCRConfig, published_config
+from ocr.words_config import WordConfig
+
+
+@dataclass(frozen=True)
+class TrainArguments:
+    """Train a reader of words; the same command again goes on where it was interrupted."""
+
+    config: tyro.conf.OmitArgPrefixes[OCRConfig]
+    """The settings; their defaults are those of the name."""
+    settings: str = "synthetic"
+    """Whose settings to begin with, a name in ocr/hyperparameters/reader.yaml: synthetic, real, or paper."""
+    out: Path | None = None
+    """Run folder; runs/ocr-<settings>-<seed> by default."""
+    max_seconds: float | None = None
+    """End cleanly after so many seconds, with a checkpoint to go on from."""
+    threads: int | None = None
+    """CPU threads; PyTorch's choice by default."""
+
+
+def train(arguments: list[str], program: str) -> None:
+    """`attention ocr train`."""
+    published = published_config(peek(arguments, "--settings", TrainArguments.settings))
+    asked = tyro.cli(TrainArguments, args=arguments, prog=program, default=TrainArguments(published))
+    use_threads(asked.threads)
+    from ocr.train import train
+
+    config = asked.config
+    folder = train(config, asked.out or Path("runs") / f"ocr-{asked.settings}-{config.seed}", asked.max_seconds)
+    print_run(folder, program)
+
+
+@dataclass(frozen=True)
+class EvaluateArguments:
+    """Score the words that are read in the crops of IIIT5K, SVT and ICDAR 2013, or in crops of one's own."""
+
+    model: Annotated[str, tyro.conf.Positional]
+    """A zoo name, a run folder, or a weights file."""
+    beams: int | None = None
+    """Beams of the search; the settings' own by default."""
+    labels: Path | None = None
+    """Crops of one's own: a text file with a line for each, its file as seen from there, a tab, and its label."""
+    lexicon: str | None = None
+    """Read with a lexicon: a text file with a word on each line, or "full" for all words that occur in the crops."""
+    by: Literal["likelihood", "distance"] = "likelihood"
+    """Which word of a lexicon is taken: the likeliest, or the nearest to what is read without."""
+    json: bool = False
+    """Print one JSON object instead of a table."""
+
+
+def evaluate(arguments: list[str], program: str) -> None:
+    """`attention ocr evaluate`."""
+    asked = tyro.cli(EvaluateArguments, args=arguments, prog=program)
+    from attention_core.zoo import pick_device
+    from ocr.evaluate import report
+
+    print_figures(report(asked.model, pick_device(), asked.beams, asked.labels, asked.lexicon, asked.by), asked.json)
+
+
+@dataclass(frozen=True)
+class ReadArguments:
+    """Read the words in pictures, each a crop of one word, and say how sure that is."""
+
+    pictures: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Picture files."""
+    model: str = "ocr-synthetic"
+    """A zoo name, a run folder, or a weights file."""
+    beams: int | None = None
+    """Beams of the search; the settings' own by default."""
+    lexicon: Path | None = None
+    """A text file with a word on each line, one of which it is."""
+    explain: bool = False
+    """Draw where each character was read."""
+    out: Path | None = None
+    """The figure; read.png among the figures of a run folder, else here."""
+    json: bool = False
+    """Print one JSON object for each picture."""
+
+
+def read(arguments: list[str], program: str) -> None:
+    """`attention ocr read`."""
+    asked = tyro.cli(ReadArguments, args=arguments, prog=program)
+    if not asked.pictures:
+        raise ValueError("name at least one picture")
+    from attention_core.zoo import pick_device
+    from ocr.figures import explain, read_files
+
+    found = read_files(asked.model, asked.pictures, pick_device(), asked.beams, asked.lexicon)
+    for one in found.read:
+        shown = {"picture": one.name, "word": one.word, "confidence": one.confidence}
+        print(json.dumps(shown) if asked.json else f"{one.word}  {one.confidence:.0%}  {one.name}")
+    if asked.explain and found.read:
+        out = asked.out or figures_folder(asked.model, None) / "read.png"
+        explain(found.read, out)
+        print(f"written     {out}")
+    if found.left_out:
+        raise ValueError("\n".join(found.left_out))
+
+
+@dataclass(frozen=True)
+class WordsArguments:
+    """Draw a sheet of synthetic words with their labels."""
+
+    config: tyro.conf.OmitArgPrefixes[WordConfig] = field(default_factory=WordConfig)
+    """What is written."""
+    count: int = 60
+    """How many."""
+    seed: int = 0
+    """Of the words."""
+    real: bool = False
+    """Show as many real training crops under them."""
+    out: Path = Path("words.png")
+    """The figure."""
+
+
+def words(arguments: list[str], program: str) -> None:
+    """`attention ocr words`."""
+    asked = tyro.cli(WordsArguments, args=arguments, prog=program)
+    from ocr.sheet import write_sheet
+
+    write_sheet(asked.config, asked.count, asked.seed, asked.real, asked.out)
+    print(f"written     {asked.out}")

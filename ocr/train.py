@@ -1,0 +1,151 @@
+"""Training, loading and scoring readers of words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from attention_core.config import from_dict, to_dict
+from attention_core.curves import draw_panels
+from attention_core.run_folder import RunFolder
+from attention_core.training import ERROR_RATE, fit, make_accelerator, share_of
+from attention_core.zoo import ModelError, find_model
+from ocr.alphabet import encode
+from ocr.augment import augment
+from ocr.batches import make_batches
+from ocr.config import OCRConfig
+from ocr.crops import load_training
+from ocr.evaluate import score_words
+from ocr.reader import Read, Reader
+from ocr.reading import as_input, read_all
+
+PANELS = {
+    "wrong words of real validation crops": [ERROR_RATE],
+    "loss in training, nats a word": ["losses/words"],
+    "wrong characters in training": ["charts/wrong_characters"],
+    "share of the time spent waiting for words": ["time/waiting"],
+}
+
+
+class ReaderLearner:
+    """A reader and its words, as the training loop wants them."""
+
+    chooses = ERROR_RATE
+
+    def __init__(self, config: OCRConfig, accelerator: Accelerator) -> None:
+        """Make words, network, and random stream.
+
+        Raises:
+            ValueError: if the batch cannot be shared out evenly.
+        """
+        self.config, self.device = config, accelerator.device
+        learned, self.validation = load_training(config.words.height, config.words.width)
+        mine = share_of(accelerator, config.batch_size)
+        self.batches = make_batches(config, learned if config.real else None, mine)
+        self.module: nn.Module = new_reader(config).to(self.device)
+        self.examples_per_update = config.batch_size
+        self.chance = torch.Generator(self.device).manual_seed(config.seed + 1 + 1000 * accelerator.process_index)
+
+    def loss(self, module: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
+        """Read the next batch of words, being told the characters before."""
+        batch = self.batches.take()
+        crops = augment(as_input(batch.pictures, self.device), self.config.augment, self.chance)
+        told = module(crops, encode(batch.words).to(self.device))
+        loss = words_loss(told, len(batch.words), self.config.label_smoothing)
+        wrong = (told.scores.argmax(-1) != told.characters).float().mean()
+        waiting = torch.tensor(batch.waiting, device=self.device)
+        return loss, {"losses/words": loss, "charts/wrong_characters": wrong, "time/waiting": waiting}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """All parameters, together."""
+        return [{"params": list(self.module.parameters())}]
+
+    def released(self, module: nn.Module) -> Reader:
+        """The module itself."""
+        assert isinstance(module, Reader)
+        return module
+
+    def validate(self, module: nn.Module) -> dict[str, float]:
+        """Read the real training crops that are not learned from."""
+        reader = self.released(module).eval()
+        chunks = read_all(reader, self.validation.pictures, self.config.words.longest, 1, self.device)
+        scores = score_words([word for chunk in chunks for word in chunk.words], self.validation.words)
+        return {ERROR_RATE: 1 - scores.accuracy, "validation/edit_similarity": scores.edit_similarity}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Take down the place in the words and the random stream."""
+        return {"batches": self.batches.state_dict(), "chance": self.chance.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take them up again."""
+        self.batches.load_state_dict(state["batches"])
+        self.chance.set_state(state["chance"].cpu())
+
+
+def words_loss(told: Read, words: int, smoothing: float) -> Tensor:
+    """-log p(word | crop) in nats, with smoothed labels if asked for, averaged over the words."""
+    return F.cross_entropy(told.scores, told.characters, reduction="sum", label_smoothing=smoothing) / words
+
+
+def new_reader(config: OCRConfig) -> Reader:
+    """Make an untrained reader; its weights depend on `config.seed` alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return Reader(config)
+
+
+def train(config: OCRConfig, place: Path, max_seconds: float | None = None) -> RunFolder:
+    """Train a reader, or go on with a training.
+
+    Args:
+        config: what to train. If the folder holds a run, it must be the same.
+        place: the run folder.
+        max_seconds: ends this call cleanly after so much time; call again to go on.
+
+    Returns:
+        The run folder, with metrics, curves and the weights that were best on real validation crops.
+
+    Raises:
+        attention_core.run_folder.RunError: if the folder holds a run of other settings.
+        attention_core.data_files.DataError: if crops or the list of words are missing.
+        ocr.fonts.FontError: if there are no fonts to draw words with.
+        FloatingPointError: if a part of the loss is no finite number.
+    """
+    accelerator = make_accelerator(config.training)
+    learner = ReaderLearner(config, accelerator)
+    folder = RunFolder(place, writes=accelerator.is_main_process)
+    folder.begin({"kind": config.kind, **to_dict(config)})
+    if config.start and folder.newest_checkpoint() is None:
+        try:
+            find_model(config.start).load_into(learner.module)
+        except ModelError as error:
+            raise ModelError(f"start={config.start!r} must be a reader of the same sizes as these settings: {error}") from error
+    torch.manual_seed(config.seed + 2 + 1000 * accelerator.process_index)  # of dropout
+    fit(learner, config.training, folder, accelerator, max_seconds)
+    if folder.writes:
+        draw_panels(folder, PANELS, "updates")
+    return folder
+
+
+def load(reference: str, device: torch.device) -> tuple[Reader, OCRConfig, str]:
+    """Load a reader from a zoo name, a run folder or a weights file.
+
+    Returns:
+        The reader in evaluation mode, its settings, and its name.
+
+    Raises:
+        ModelError: if there is none, or it is another kind of model.
+    """
+    saved = find_model(reference)
+    if saved.config.get("kind") != OCRConfig.kind:
+        kind = saved.config.get("kind")
+        raise ModelError(f"{saved.name} is a model of kind {kind!r}, not a reader of words: use its own command")
+    config = from_dict(OCRConfig, {name: value for name, value in saved.config.items() if name != "kind"})
+    reader = new_reader(config)
+    saved.load_into(reader)
+    return reader.to(device).eval(), config, saved.name
