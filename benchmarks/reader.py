@@ -1,7 +1,7 @@
 """How fast words are read and learned from.
 
     python benchmarks/reader.py              words read per second, greedily and by a search, in batches and one by one
-    python benchmarks/reader.py --training   words drawn and learned from per second, and the share of the time spent waiting for them
+    python benchmarks/reader.py --training   words drawn and learned from per second, and the share of the time spent waiting
 
 The reader has the sizes of `--settings` and random weights that make words of usual lengths.
 """

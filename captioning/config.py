@@ -92,11 +92,11 @@ class CaptionConfig:
     location_weight: float = 0.1
     """λ_r, weight of REINFORCE on the places; the authors divide their rewards by 10."""
     discount: float = 1.0
-    """γ of the rewards to come, of which a place is given its share: below 1 for less noise, since what is looked at matters most for the
-    next word."""
+    """γ of the rewards that are still to come when a place is chosen: below 1 for less noise, since what is looked at matters most
+    for the next word."""
     apart: bool = False
-    """Whether hard attention learns on its own: what teaches where to look ends at the attention network, as in RAM, and does not reach
-    the rest, whose gradient is then free of its noise."""
+    """Whether hard attention learns on its own: what teaches where to look ends at the attention network, as in RAM, and the rest's
+    gradient is free of its noise."""
     entropy_weight: float = 0.002
     """λ_e, weight of the entropy of the places."""
     expected: float = 0.5

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -16,6 +15,8 @@ from ocr.words import WordStream
 from ocr.words_config import WordConfig
 
 COLUMNS = 6
+Words = list[tuple[NDArray[np.uint8], str]]
+"""Crops with their labels."""
 
 
 def write_sheet(config: WordConfig, count: int, seed: int, real: bool, out: Path) -> None:
@@ -35,7 +36,7 @@ def write_sheet(config: WordConfig, count: int, seed: int, real: bool, out: Path
     if count < 1:
         raise ValueError(f"count must be at least 1, got {count}")
     stream = WordStream(config, seed)
-    parts = {"drawn": [stream.word(number) for number in range(count)]}
+    parts: dict[str, Words] = {"drawn": [stream.word(number) for number in range(count)]}
     if real:
         crops, _ = load_training(config.height, config.width)
         chosen = np.random.default_rng(seed).choice(len(crops), count, replace=False)
@@ -43,7 +44,7 @@ def write_sheet(config: WordConfig, count: int, seed: int, real: bool, out: Path
     _draw(parts, out)
 
 
-def _draw(parts: dict[str, Sequence[tuple[NDArray[np.uint8], str]]], out: Path) -> None:
+def _draw(parts: dict[str, Words], out: Path) -> None:
     lines = {name: -(-len(words) // COLUMNS) for name, words in parts.items()}
     with mpl.rc_context({"font.size": 8}):
         figure = Figure(figsize=(1.7 * COLUMNS, sum(0.72 * count + 0.35 for count in lines.values())), layout="constrained")

@@ -174,7 +174,7 @@ def test_links_of_a_page_that_shows_how_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", HOW_TO, ids=_name)
 def test_files_and_commands_that_a_page_names_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    packages = "attention_cli|attention_core|attention_env|agents|generative|captioning|tests"
+    packages = "attention_cli|attention_core|attention_env|agents|generative|captioning|ocr|tests"
     for path in re.findall(rf"`((?:{packages})/[\w./-]*)`", text):
         assert (ROOT / path).exists(), path
     for module, name in re.findall(rf"`((?:{packages})(?:\.[a-z_]\w*)*)\.(\w+)`", text):
