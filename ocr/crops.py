@@ -118,15 +118,22 @@ def load_svt_lexicons() -> list[list[str]]:
 
 
 def load_training(height: int, width: int) -> tuple[Crops, Crops]:
-    """Load the real training crops: those to learn from, and those that validate, which are not learned from."""
+    """Load the real training crops: those to learn from, and those that validate, which are not learned from.
+
+    The first of them tells of both which labels were altered and which crops left out.
+    """
+    loaded = {name: _load(_of_archive(*files), height, width) for name, files in TRAINING.items()}
     learned, validating = [], []
-    for name, files in TRAINING.items():
-        crops = _load(_of_archive(*files), height, width)
+    for name, crops in loaded.items():
         every = np.arange(len(crops))
         held = (every % EVERY == 0) & (name in VALIDATION)
         learned.append(crops.part(every[~held]))
         validating.append(crops.part(every[held]))
-    return _join(learned), _join(validating)
+    whole = _join(learned)
+    for name, crops in loaded.items():
+        whole.altered += crops.altered
+        whole.left_out |= {f"{name}/{file}": why for file, why in crops.left_out.items()}
+    return whole, _join(validating)
 
 
 def load_folder(labels: Path, height: int, width: int) -> Crops:

@@ -167,6 +167,7 @@ def report(
         scores = {labels.stem: score_words(read_crops(reader, crops, config, device, beams, lexicons, by), crops.words)}
         about |= {"examples": {labels.stem: len(crops)}, "split": "own"}
         about |= {"altered_labels": crops.altered, "left_out": crops.left_out}
+        about |= {"too_long": [word for word in crops.words if len(word) > config.words.longest]}
     return {
         "model": name,
         "accuracy": {benchmark: score.accuracy for benchmark, score in scores.items()},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
@@ -19,7 +20,7 @@ from ocr.alphabet import encode
 from ocr.augment import augment
 from ocr.batches import make_batches
 from ocr.config import OCRConfig
-from ocr.crops import load_training
+from ocr.crops import Crops, load_training
 from ocr.evaluate import score_words
 from ocr.reader import Read, Reader
 from ocr.reading import as_input, read_all
@@ -46,7 +47,7 @@ class ReaderLearner:
         self.config, self.device = config, accelerator.device
         learned, self.validation = load_training(config.words.height, config.words.width)
         mine = share_of(accelerator, config.batch_size)
-        self.batches = make_batches(config, learned if config.real else None, mine)
+        self.batches = make_batches(config, _short_enough(learned, config, accelerator) if config.real else None, mine)
         self.module: nn.Module = new_reader(config).to(self.device)
         self.examples_per_update = config.batch_size
         self.chance = torch.Generator(self.device).manual_seed(config.seed + 1 + 1000 * accelerator.process_index)
@@ -85,6 +86,16 @@ class ReaderLearner:
         """Take them up again."""
         self.batches.load_state_dict(state["batches"])
         self.chance.set_state(state["chance"].cpu())
+
+
+def _short_enough(crops: Crops, config: OCRConfig, accelerator: Accelerator) -> Crops:
+    """Take the crops whose word the reader can write, and say what becomes of the others."""
+    fits = np.array([len(word) <= config.words.longest for word in crops.words])
+    accelerator.print(
+        f"real crops  {fits.sum()}; {len(crops.altered)} labels hold other characters than letters and digits, which are not asked "
+        f"for, and {len(crops.left_out)} nothing else; {(~fits).sum()} words are longer than {config.words.longest}"
+    )
+    return crops.part(np.flatnonzero(fits))
 
 
 def words_loss(told: Read, words: int, smoothing: float) -> Tensor:

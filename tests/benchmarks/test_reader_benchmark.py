@@ -1,4 +1,4 @@
-"""The reader's benchmark: both ways of reading give the same words, and the script prints its tables."""
+"""The benchmarks of reading and of drawing words: both ways of reading give the same words, and the scripts print their tables."""
 
 from __future__ import annotations
 
@@ -16,3 +16,11 @@ def test_the_table_of_reading() -> None:
 def test_the_table_of_learning() -> None:
     ((_, row),) = tables("reader.py", "--training", "--rounds", "1", "--updates", "1", "--workers", "0")
     assert_like(row, "synthetic", "bf16", "0", SPREAD, r"[\d.]+% \([\d.]+ to [\d.]+\)")
+
+
+@pytest.mark.usefixtures("data_folder")
+def test_the_table_of_drawing() -> None:
+    ((_, *rows),) = tables("words.py", "--rounds", "1", "--words", "20", "--warm-up", "5", "--processes", "1", "2")
+    assert [row[0] for row in rows] == ["1", "2", "plain letters"]
+    for row in rows:
+        assert_like(row[1:], SPREAD, RATIO, RATIO)

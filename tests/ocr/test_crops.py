@@ -57,6 +57,8 @@ def test_what_validates_is_not_learned_from() -> None:
     learned, validating = load_training(8, 25)
     assert len(validating) == 400 + 52 + 160 - 1  # a label of ICDAR 2003 has neither letter nor digit
     assert len(learned) + len(validating) > 7400
+    assert "3.15" in learned.altered
+    assert "icdar2003" in {name.split("/")[0] for name in learned.left_out}
     whole = {(name, word) for name, word in zip(learned.names, learned.words, strict=True)}
     held = [pair for pair in zip(validating.names, validating.words, strict=True) if pair in whole]
     assert len(held) < 5  # files of different sets that are called alike and hold the same word

@@ -234,14 +234,16 @@ def test_the_commands_train_score_and_read(tmp_path: Path, capsys: pytest.Captur
     run, picture = tmp_path / "run", tmp_path / "word.png"
     Image.new("RGB", (80, 24), (90, 20, 200)).save(picture)
     Image.new("RGB", (20, 90)).save(tmp_path / "upright.png")
-    (tmp_path / "labels.tsv").write_text("word.png\tWord!\nnone.png\tnone\n", encoding="utf-8")
+    rows = ("word.png\tWord!", "none.png\tnone", f"word.png\t{'long' * 6}")
+    (tmp_path / "labels.tsv").write_text("\n".join(rows), encoding="utf-8")
     (tmp_path / "lexicon.txt").write_text("one\ntwo\n", encoding="utf-8")
     sizes = "--channels 4 6 8 10 --units 12 --attention-units 7 --batch-size 4 --updates 2 --workers 0 --precision no"
     assert main(["ocr", "train", *sizes.split(), "--out", str(run)]) == 0
     capsys.readouterr()
     assert main(["ocr", "evaluate", str(run), "--labels", str(tmp_path / "labels.tsv"), "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
-    assert figures["examples"] == {"labels": 1}
+    assert figures["examples"] == {"labels": 2}
+    assert figures["too_long"] == ["long" * 6]
     assert figures["altered_labels"] == ["Word!"]
     assert list(figures["left_out"]) == ["none.png"]
     assert set(figures["accuracy"]) == {"labels"}
