@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_origin, get_type_hints
 
 import yaml
 
@@ -49,12 +49,18 @@ class TrainingConfig:
     """The rate at the end of the cosine."""
     warmup: int = 200
     """Updates over which the rate rises linearly from 0."""
+    schedule: Literal["cosine", "inverse_root"] = "cosine"
+    """How the rate falls after the warm-up: along a cosine to the end, or as one over the root of the updates, without end."""
+    second_moment: float = 0.999
+    """Adam's β₂."""
     weight_decay: float = 0.0
     """AdamW's decoupled weight decay."""
     clip: float = 5.0
     """Largest gradient norm of a group of parameters; larger ones are scaled down to it."""
     average: float = 0.999
     """Decay of the exponential moving average of the weights, which is what gets validated and released; 0 for none."""
+    average_last: int = 0
+    """In its place, of how many of the last validations' weights the mean is taken, this one's included; 0 for none of that."""
     log_every: int = 100
     """Updates between two rows of metrics."""
     validate_every: int = 1_000
@@ -66,7 +72,10 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         check_at_least(self, 1, "updates", "log_every", "validate_every")
+        check_at_least(self, 0, "average_last")
         check_above_zero(self, "clip")
+        if self.schedule not in ("cosine", "inverse_root"):
+            raise ValueError(f"schedule={self.schedule!r} is unknown: choose cosine or inverse_root")
 
 
 def load_yaml(path: Path) -> Any:

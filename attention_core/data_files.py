@@ -201,6 +201,28 @@ DATA_FILES: dict[str, DataFile] = {
             207725,
             "SCOWL, copyright 2000-2011 Kevin Atkinson; may be used and passed on with its notice",
         ),
+        # Elliott, Frank, Sima'an, Specia 2016; the files are its own, packed, so without an address.
+        *(
+            DataFile(f"multi30k/{name}", (), sha256, size, "no licence stated; captions of Flickr's pictures, for research")
+            for name, size, sha256 in (
+                ("train.en.gz", 568929, "d79cfa999dd4c51d2cb42499b6796d5a882c3a8a961923c25a898c90f8bbd56f"),
+                ("train.de.gz", 637044, "726e39b2fa9eb9ffb6dc763fb35a179f80fae06ffc5d28b6ace5faa883de28a6"),
+                ("train.fr.gz", 604242, "622e75069e9f4c577425c4f277116ce66e63a2401c0a2312d90073cb12379a3c"),
+                ("val.en.gz", 21650, "14f7d25ddd868909a9213e361768460edcacdd6ab9d1e77b92560dc10c10dc28"),
+                ("val.de.gz", 24681, "f0cba2f995189cf5770f29a8a9a537a3ad3f51657ad873405082ff6863a5e75a"),
+                ("val.fr.gz", 23001, "ca3106f1a72390591d25f6c45cb4cd39dec4cd3f123e099748a3ce5256c160e9"),
+                ("test_2016_flickr.en.gz", 21077, "611d361c6334bc7246101d48097c13cf5c4413c5befc793cc629934359d532d9"),
+                ("test_2016_flickr.de.gz", 22890, "9204244e408ccb38d2a55cfcd344df15005fc42a07a6e55ca6c52b6ababb8cc8"),
+                ("test_2016_flickr.fr.gz", 22310, "6d326e188d259fb1d04ac19eae3af956559b3a0b93d7635e56c90987c40c8b90"),
+            )
+        ),
+        *(
+            DataFile(f"tatoeba/{name}", (), sha256, size, "CC BY 2.0 FR, tatoeba.org's contributors")
+            for name, size, sha256 in (
+                ("eng-deu.2018-04-07.tsv.gz", 3981600, "68896194e44bad35684537d6882de5af1e6442ea42f9612433e4b8bf22136e7d"),
+                ("eng-fra.2017-09-29.tsv.gz", 2941514, "ec59d6aaba2103a1320330f39bec51dbebbb20cb6bbe9976bd16b0622c965a50"),
+            )
+        ),
     ]
 }
 

@@ -67,8 +67,14 @@ def make_accelerator(config: TrainingConfig) -> Accelerator:
 
 
 def learning_rate(config: TrainingConfig, update: int) -> float:
-    """Rate of an update: a linear rise over the warm-up, then a cosine down to the final rate."""
+    """Rate of an update: a linear rise over the warm-up, then a cosine to the final rate or one over the root of the updates.
+
+    The latter is Vaswani et al.'s (arXiv 1706.03762, section 5.3), d^-0.5 · min(step^-0.5, step · warmup^-1.5), if the rate is set
+    to d^-0.5 · warmup^-0.5, its highest.
+    """
     rise = min(1.0, (update + 1) / max(1, config.warmup))
+    if config.schedule == "inverse_root":
+        return config.learning_rate * min(rise, math.sqrt(max(1, config.warmup) / (update + 1)))
     fall = 0.5 * (1 + math.cos(math.pi * min(1.0, update / max(1, config.updates))))
     return rise * (config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * fall)
 
@@ -122,6 +128,52 @@ class Average:
         """Take them up again."""
         self.module.load_state_dict(state["module"])
         self.count = state["count"]
+
+
+class LastWeights:
+    """The mean of a module's weights at the last few validations (the "average of the last checkpoints" of Vaswani et al. 2017).
+
+    Args:
+        module: the module.
+        last: of how many.
+        every: updates from one to the next.
+    """
+
+    def __init__(self, module: nn.Module, last: int, every: int) -> None:
+        self._mean = copy.deepcopy(module)
+        self.last, self.every, self.count = last, every, 0
+        self.kept: list[dict[str, Tensor]] = []
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        """Count an update, and keep its weights if they are due."""
+        self.count += 1
+        if self.count % self.every == 0:
+            kept = {name: value.detach().clone() for name, value in module.state_dict().items()}
+            self.kept = [*self.kept[1 - self.last :], kept] if self.last > 1 else [kept]
+
+    @property
+    def module(self) -> nn.Module:
+        """A module with the mean of those kept; before there is any, with the weights at the beginning."""
+        if self.kept:
+            first = self.kept[0]
+            self._mean.load_state_dict(
+                {
+                    name: torch.stack([kept[name] for kept in self.kept]).mean(0)
+                    if value.is_floating_point()
+                    else self.kept[-1][name]
+                    for name, value in first.items()
+                }
+            )
+        return self._mean
+
+    def state_dict(self) -> dict[str, Any]:
+        """Take down what is kept."""
+        return {"kept": self.kept, "count": self.count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take it up again."""
+        self.kept, self.count = state["kept"], state["count"]
 
 
 class _Progress:
@@ -187,9 +239,16 @@ class Update:
     def __init__(self, learner: Learner, config: TrainingConfig, accelerator: Accelerator) -> None:
         self.learner, self.config, self.accelerator = learner, config, accelerator
         optimizer = torch.optim.AdamW(
-            learner.parameter_groups(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+            learner.parameter_groups(),
+            lr=config.learning_rate,
+            betas=(0.9, config.second_moment),
+            weight_decay=config.weight_decay,
+            fused=True,
         )
-        self.averaged = Average(learner.module.to(accelerator.device), config.average)
+        module = learner.module.to(accelerator.device)
+        self.averaged: Average | LastWeights = Average(module, config.average)
+        if config.average_last:
+            self.averaged = LastWeights(module, config.average_last, config.validate_every)
         self.module, self.optimizer = accelerator.prepare(learner.module, optimizer)
 
     def __call__(self, update: int) -> dict[str, Tensor]:

@@ -1,0 +1,82 @@
+"""Batches by the number of tokens, sentences of like length together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from numpy.typing import NDArray
+from torch import Tensor
+
+from transformer.vocabulary import PAD
+
+WINDOW = 50
+"""Batches within whose sentences like lengths are looked for."""
+
+
+class TokenBatches:
+    """Which sentences belong to each batch, epoch by epoch.
+
+    An epoch's sentences are shuffled, sorted by length within windows of some batches, and cut into batches whose longest source
+    and longest target, as often as there are sentences, are no more than `tokens`; then the batches are shuffled.
+
+    Args:
+        lengths: (count, 2), tokens of each source and of each target, the end included.
+        tokens: of a batch at most, padding included, on either side. A longer sentence is a batch of its own.
+        seed: of the order.
+    """
+
+    def __init__(self, lengths: NDArray[np.int64], tokens: int, seed: int) -> None:
+        self.lengths, self.tokens, self.seed = lengths, tokens, seed
+        self.taken = 0
+        self._epoch, self._first, self._batches = -1, 0, list[NDArray[np.int64]]()
+
+    def take(self) -> tuple[NDArray[np.int64], Generator]:
+        """Give the sentences of the next batch, and a random stream of its own."""
+        while self.taken >= self._first + len(self._batches):
+            self._first += len(self._batches)
+            self._epoch += 1
+            self._batches = self.epoch(self._epoch)
+        batch = self._batches[self.taken - self._first]
+        self.taken += 1
+        return batch, np.random.default_rng([self.seed, 1, self.taken])
+
+    def epoch(self, number: int) -> list[NDArray[np.int64]]:
+        """Make the batches of an epoch."""
+        generator = np.random.default_rng([self.seed, 0, number])
+        order = generator.permutation(len(self.lengths))
+        window = max(1, int(WINDOW * self.tokens / self.lengths.max(1).mean()))
+        batches = []
+        for first in range(0, len(order), window):
+            part = order[first : first + window]
+            batches += self._cut(part[np.lexsort(self.lengths[part].T)])
+        return [batches[place] for place in generator.permutation(len(batches))]
+
+    def _cut(self, ordered: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        batches, first, longest = [], 0, 0
+        for place, length in enumerate(self.lengths[ordered].max(1)):
+            longest = max(longest, int(length))
+            if longest * (place - first + 1) > self.tokens and place > first:
+                batches.append(ordered[first:place])
+                first, longest = place, int(length)
+        return [*batches, ordered[first:]]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Take down how many batches have been given out."""
+        return {"taken": self.taken}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take that up again."""
+        self.taken = state["taken"]
+        self._epoch, self._first, self._batches = -1, 0, []
+
+
+def pad(sentences: Sequence[Sequence[int]]) -> Tensor:
+    """Bring sentences to one length, (B, T), by `PAD` at their ends."""
+    padded = np.full((len(sentences), max(map(len, sentences), default=0)), PAD)
+    for row, sentence in zip(padded, sentences, strict=True):
+        row[: len(sentence)] = sentence
+    return torch.from_numpy(padded)

@@ -1,0 +1,202 @@
+"""Training and loading Transformers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from attention_core.config import from_dict, to_dict
+from attention_core.curves import draw_panels
+from attention_core.run_folder import RunFolder
+from attention_core.training import ERROR_RATE, fit, make_accelerator
+from attention_core.zoo import ModelError, find_model
+from transformer.batches import TokenBatches, pad
+from transformer.config import TransformerConfig
+from transformer.corpora import Corpus, CorpusError, load_corpus
+from transformer.evaluate import validate
+from transformer.model import Transformer
+from transformer.vocabulary import END, PAD, START, PieceDropout, Vocabulary, learn_vocabulary
+
+MADE_FOR = ("kind", "merges")
+"""What a model's configuration says of it beside its settings."""
+PANELS = {
+    "wrong sentences of the made-up task, or 100 - BLEU, on validation sentences": [ERROR_RATE, "validation/lost_bleu"],
+    "loss in training, nats a token": ["losses/tokens"],
+    "share of a batch that is padding": ["charts/padding"],
+    "gradient's norm": ["charts/gradient_norm"],
+}
+
+
+class TranslationLearner:
+    """A Transformer and its sentences, as the training loop wants them."""
+
+    def __init__(self, config: TransformerConfig, accelerator: Accelerator) -> None:
+        """Load the sentences and learn the vocabulary; make the network, and the order of the sentences.
+
+        Raises:
+            transformer.corpora.CorpusError: if no pair of sentences is short enough.
+        """
+        self.config, self.accelerator, self.device = config, accelerator, accelerator.device
+        self.chooses = ERROR_RATE if config.data == "reverse" else "validation/lost_bleu"
+        corpus = load_corpus(config, "train")
+        self.validation = load_corpus(config, "validation")
+        self.vocabulary = learn_vocabulary([*corpus.sources, *corpus.targets], config.vocabulary)
+        self.pairs, corpus = _short_enough(corpus, self.vocabulary, config)
+        self.cuts = [
+            PieceDropout(self.vocabulary, lines, config.piece_dropout, config.seed) if config.piece_dropout else None
+            for lines in corpus
+        ]
+        lengths = np.array([[len(side) + 1 for side in pair] for pair in self.pairs])
+        self.batches = TokenBatches(lengths, config.tokens, config.seed)
+        self.module: nn.Module = new_transformer(config, self.vocabulary).to(self.device)
+        self.examples_per_update = round(config.tokens / lengths.max(1).mean())
+
+    def loss(self, module: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
+        """Read the next batch of sentences with their translations."""
+        source, target = self.next_batch()
+        if self.config.agreement:  # the same sentences again, with other units left out
+            source, target = source.repeat(2, 1), target.repeat(2, 1)
+        scores, wanted = module(source, target[:, :-1]), target[:, 1:]
+        parts = losses(scores, wanted, self.config)
+        padding = ((source == PAD).sum() + (target == PAD).sum()) / (source.numel() + target.numel())
+        metrics = {**{f"losses/{name}": part for name, part in parts.items()}, "charts/padding": padding}
+        return parts["tokens"] + self.config.agreement * parts.get("disagreement", 0.0), metrics
+
+    def next_batch(self) -> tuple[Tensor, Tensor]:
+        """Give this process's part of the next batch: sources, (B, S), and targets with their start and end, (B, T + 1)."""
+        rows, generator = self.batches.take()
+        sides = []
+        for side, cut in enumerate(self.cuts):
+            # Whatever others see of the batch is cut as well, so that all processes draw alike.
+            sides.append([self.pairs[row][side] if cut is None else cut.encode(row, generator) for row in rows.tolist()])
+        mine = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
+        sources, targets = (side[mine] or side[:1] for side in sides)
+        longest = self.config.longest - 1
+        source = pad([[*sentence[:longest], END] for sentence in sources])
+        target = pad([[START, *sentence[:longest], END] for sentence in targets])
+        return source.to(self.device), target.to(self.device)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """All parameters, together."""
+        return [{"params": list(self.module.parameters())}]
+
+    def released(self, module: nn.Module) -> Transformer:
+        """The module itself."""
+        assert isinstance(module, Transformer)
+        return module
+
+    def validate(self, module: nn.Module) -> dict[str, float]:
+        """Translate every validation sentence, taking the likeliest token every time."""
+        return validate(self.released(module).eval(), self.vocabulary, self.validation, self.config, self.device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Take down the place in the sentences."""
+        return {"batches": self.batches.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take it up again."""
+        self.batches.load_state_dict(state["batches"])
+
+
+def losses(scores: Tensor, wanted: Tensor, config: TransformerConfig) -> dict[str, Tensor]:
+    """Compute the parts of the loss.
+
+    Args:
+        scores: (B, T, V), of the tokens.
+        wanted: (B, T), the true ones, padded.
+        config: the settings.
+
+    Returns:
+        "tokens": -log p of a token in nats, with smoothed labels, averaged over the tokens.
+        "disagreement": if the settings ask for it, ½ (KL(p ‖ q) + KL(q ‖ p)) of both readings of a token, in nats, likewise; the
+            second half of the rows is the first one read again (Liang et al. 2021, arXiv 2106.14448, R-Drop).
+    """
+    there = wanted != PAD
+    scores, wanted = scores[there], wanted[there]
+    parts = {"tokens": F.cross_entropy(scores, wanted, label_smoothing=config.label_smoothing)}
+    if config.agreement:
+        one, other = scores.log_softmax(-1).chunk(2)
+        parts["disagreement"] = 0.5 * ((one.exp() - other.exp()) * (one - other)).sum(-1).mean()
+    return parts
+
+
+def _short_enough(
+    corpus: Corpus, vocabulary: Vocabulary, config: TransformerConfig
+) -> tuple[list[tuple[list[int], list[int]]], Corpus]:
+    """Take the pairs of which both sides have a word and places enough, as tokens and as they are.
+
+    Raises:
+        CorpusError: if there is none.
+    """
+    coded = list(zip(vocabulary.encode(corpus.sources), vocabulary.encode(corpus.targets), strict=True))
+    kept = [row for row, pair in enumerate(coded) if all(0 < len(side) < config.longest for side in pair)]
+    if not kept:
+        raise CorpusError(f"no pair of sentences has 1 to {config.longest - 1} tokens on both sides")
+    return [coded[row] for row in kept], Corpus(*([lines[row] for row in kept] for lines in corpus))
+
+
+def new_transformer(config: TransformerConfig, vocabulary: Vocabulary) -> Transformer:
+    """Make an untrained Transformer; its weights depend on `config.seed` alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return Transformer(config, len(vocabulary))
+
+
+def train(config: TransformerConfig, place: Path, max_seconds: float | None = None) -> RunFolder:
+    """Train a Transformer, or go on with a training.
+
+    Args:
+        config: what to train. If the folder holds a run, it must be the same, and so must be the vocabulary.
+        place: the run folder.
+        max_seconds: ends this call cleanly after so much time; call again to go on.
+
+    Returns:
+        The run folder, with metrics, curves and the weights that were best on validation sentences.
+
+    Raises:
+        transformer.corpora.CorpusError: if files of one's own cannot be used.
+        attention_core.run_folder.RunError: if the folder holds a run of other settings or of another vocabulary.
+        FloatingPointError: if a part of the loss is no finite number.
+    """
+    accelerator = make_accelerator(config.training)
+    learner = TranslationLearner(config, accelerator)
+    folder = RunFolder(place, writes=accelerator.is_main_process)
+    folder.begin({"kind": config.kind, "merges": "\n".join(learner.vocabulary.merges), **to_dict(config)})
+    if config.start and folder.newest_checkpoint() is None:
+        saved = find_model(config.start)
+        if saved.config.get("merges") != "\n".join(learner.vocabulary.merges):
+            raise ModelError(f"start={config.start!r} has another vocabulary than these sentences give: its pieces would be others")
+        saved.load_into(learner.module)
+    torch.manual_seed(config.seed + 2 + 1000 * accelerator.process_index)  # of dropout
+    fit(learner, config.training, folder, accelerator, max_seconds)
+    if folder.writes:
+        draw_panels(folder, PANELS, "updates")
+    return folder
+
+
+def load(reference: str, device: torch.device) -> tuple[Transformer, TransformerConfig, Vocabulary, str]:
+    """Load a Transformer from a zoo name, a run folder or a weights file.
+
+    Returns:
+        The Transformer in evaluation mode, its settings, its vocabulary, and its name.
+
+    Raises:
+        ModelError: if there is none, it is another kind of model, or its weights are of another vocabulary.
+    """
+    saved = find_model(reference)
+    kind, merges = (saved.config.get(name) for name in MADE_FOR)
+    if kind != TransformerConfig.kind:
+        raise ModelError(f"{saved.name} is a model of kind {kind!r}, not a Transformer: use its own command")
+    if not isinstance(merges, str):
+        raise ModelError(f"{saved.name}'s configuration does not hold its vocabulary (merges): train it anew")
+    config = from_dict(TransformerConfig, {name: value for name, value in saved.config.items() if name not in MADE_FOR})
+    vocabulary = Vocabulary(merges.split("\n") if merges else [])
+    model = new_transformer(config, vocabulary)
+    saved.load_into(model)
+    return model.to(device).eval(), config, vocabulary, saved.name

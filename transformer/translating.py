@@ -1,0 +1,111 @@
+"""Translating with a trained Transformer: beam search with what is known of the tokens before, and without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from attention_core.beam_search import Sequences, beam_search, sample_sequences
+from transformer.batches import pad
+from transformer.model import Memory, Transformer
+from transformer.vocabulary import END, PAD, START, Vocabulary
+
+CHUNK = 64
+"""Sentences that are translated at once."""
+TWICE, MORE = 2, 10
+"""A translation has at most so many times its source's tokens, and so many more."""
+
+
+class Prefix(NamedTuple):
+    """What is known of sentences without a cache: their tokens, (B, t)."""
+
+    tokens: Tensor
+
+
+def length_penalty(power: float) -> Any:
+    """((5 + length) / 6)^power, by which log-probabilities are divided (Wu et al. 2016, arXiv 1609.08144, equation 14)."""
+    return lambda length: ((5 + length) / 6) ** power
+
+
+@torch.no_grad()
+def search(model: Transformer, source: Tensor, longest: int, beams: int, length_power: float, cached: bool = True) -> Sequences:
+    """Translate sources, (B, S).
+
+    Args:
+        model: in evaluation mode.
+        source: tokens, padded at the end.
+        longest: tokens of a translation at most, the end included.
+        beams: of the search; 1 takes the likeliest token every time.
+        length_power: see `length_penalty`.
+        cached: whether keys and values of the tokens before are kept; without, all are computed anew for every token.
+    """
+
+    def step(tokens: Tensor, state: Any, memory: Memory) -> tuple[Tensor, Any]:
+        return model.advance(tokens, state, memory)
+
+    def step_anew(tokens: Tensor, state: Prefix, memory: Memory) -> tuple[Tensor, Prefix]:
+        written = torch.cat((state.tokens, tokens[:, None]), 1)
+        copies = torch.arange(len(memory.mask), device=tokens.device).repeat_interleave(len(tokens) // len(memory.mask))
+        each = Memory(tuple(type(layer)(*(part[copies] for part in layer)) for layer in memory.layers), memory.mask[copies])
+        return model.score(model.decode(written, each)[:, -1]), Prefix(written)
+
+    count, device = len(source), source.device
+    memory = model.encode(source)
+    state: Any = model.begin(count) if cached else Prefix(torch.empty(count, 0, dtype=torch.long, device=device))
+    way = step if cached else step_anew
+    if beams == 1:
+        return sample_sequences(way, state, memory, count, START, END, longest, forbidden=(PAD,), device=device)
+    return beam_search(way, state, memory, count, START, END, longest, beams, length_penalty(length_power), (PAD,), device)
+
+
+def translate(
+    model: Transformer,
+    vocabulary: Vocabulary,
+    lines: Sequence[str],
+    beams: int,
+    length_power: float,
+    device: torch.device,
+) -> Iterator[str]:
+    """Translate sentences, in order; an empty one is empty in translation.
+
+    Args:
+        model: in evaluation mode.
+        vocabulary: its own.
+        lines: sentences.
+        beams: of the search.
+        length_power: see `length_penalty`.
+        device: where to compute.
+
+    Raises:
+        ValueError: if a sentence has more tokens than the model has places, before any is translated.
+    """
+    tokens = vocabulary.encode(lines)
+    for number, (line, numbers) in enumerate(zip(lines, tokens, strict=True), 1):
+        if len(numbers) + 1 > model.longest:
+            raise ValueError(
+                f"sentence {number} has {len(numbers) + 1} tokens where the model has {model.longest} places, split {line[:60]!r}"
+            )
+    for first in range(0, len(lines), CHUNK):
+        yield from _translate_chunk(model, vocabulary, tokens[first : first + CHUNK], beams, length_power, device)
+
+
+def _translate_chunk(
+    model: Transformer,
+    vocabulary: Vocabulary,
+    tokens: Sequence[Sequence[int]],
+    beams: int,
+    length_power: float,
+    device: torch.device,
+) -> list[str]:
+    full = [row for row, numbers in enumerate(tokens) if numbers]
+    translations = [""] * len(tokens)
+    if full:
+        source = pad([[*tokens[row], END] for row in full]).to(device)
+        longest = min(model.longest, TWICE * source.shape[1] + MORE)
+        found = search(model, source, longest, beams, length_power)
+        for row, numbers in zip(full, found.tokens.tolist(), strict=True):
+            translations[row] = vocabulary.decode(numbers)
+    return translations
