@@ -35,13 +35,14 @@ def draw_panels(folder: RunFolder, panels: dict[str, list[str]], counted: str) -
         for axes, (title, names) in zip(places, panels.items(), strict=False):
             for name in names:
                 points = [(row["update"], row[name]) for row in rows if name in row]
-                axes.plot(*zip(*points, strict=True), label=name.split("/")[1])
+                if points:
+                    axes.plot(*zip(*points, strict=True), label=name.split("/")[1])
             axes.set_title(title)
             axes.set_xlabel(counted)
             if title.startswith("error"):
                 axes.yaxis.set_major_formatter(PercentFormatter(1.0))
                 axes.set_ylim(bottom=0)
-            if len(names) > 1 and rows:
+            if len(names) > 1 and axes.lines:
                 axes.legend()
         path = folder.figures / "curves.png"
         figure.savefig(path, dpi=120)

@@ -26,9 +26,9 @@ from ocr.reader import Read, Reader
 from ocr.reading import as_input, read_all
 
 PANELS = {
-    "wrong words of real validation crops": [ERROR_RATE],
+    "errors on real validation crops": [ERROR_RATE],
     "loss in training, nats a word": ["losses/words"],
-    "wrong characters in training": ["charts/wrong_characters"],
+    "errors on characters in training": ["charts/wrong_characters"],
     "share of the time spent waiting for words": ["time/waiting"],
 }
 
