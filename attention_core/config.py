@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_origin, get_type_hints
@@ -35,6 +36,28 @@ def check_above_zero(config: Any, *names: str) -> None:
     for name in names:
         if not getattr(config, name) > 0:  # so that NaN is refused as well
             raise ValueError(f"{name} must be above 0, got {getattr(config, name)}")
+
+
+def check_share(config: Any, *names: str) -> None:
+    """See that settings are shares, of which 1 would leave nothing.
+
+    Raises:
+        ValueError: naming one that is not.
+    """
+    for name in names:
+        if not 0 <= getattr(config, name) < 1:
+            raise ValueError(f"{name} must be within 0 … 1, 1 excepted; got {getattr(config, name)}")
+
+
+def check_choice(config: Any, **choices: Collection[str]) -> None:
+    """See that settings are among those that there are.
+
+    Raises:
+        ValueError: naming one that is not, and what it may be.
+    """
+    for name, known in choices.items():
+        if getattr(config, name) not in known:
+            raise ValueError(f"{name}={getattr(config, name)!r} is unknown: choose one of {', '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -74,8 +97,7 @@ class TrainingConfig:
         check_at_least(self, 1, "updates", "log_every", "validate_every")
         check_at_least(self, 0, "average_last")
         check_above_zero(self, "clip")
-        if self.schedule not in ("cosine", "inverse_root"):
-            raise ValueError(f"schedule={self.schedule!r} is unknown: choose cosine or inverse_root")
+        check_choice(self, schedule=("cosine", "inverse_root"))
 
 
 def load_yaml(path: Path) -> Any:

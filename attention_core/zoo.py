@@ -116,6 +116,24 @@ def find_model(reference: str) -> SavedModel:
     return SavedModel(run.name, weights, config)
 
 
+def begin_with(reference: str, module: nn.Module, what: str, may_lack: str | None = None) -> None:
+    """Load the weights that a training begins with.
+
+    Args:
+        reference: see `find_model`.
+        module: to load into.
+        what: what kind of model it must be, for a message.
+        may_lack: see `SavedModel.load_into`.
+
+    Raises:
+        ModelError: if there are none, or they are of another kind or size.
+    """
+    try:
+        find_model(reference).load_into(module, may_lack)
+    except ModelError as error:
+        raise ModelError(f"start={reference!r} must be a {what} of the same sizes as these settings: {error}") from error
+
+
 def zoo_names() -> list[str]:
     """List the released models."""
     return sorted(path.parent.name for path in ZOO.glob(f"*/{WEIGHTS}"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from attention_core.config import TrainingConfig, check_above_zero, check_at_least, from_dict, load_yaml
+from attention_core.config import TrainingConfig, check_above_zero, check_at_least, check_choice, check_share, from_dict, load_yaml
 
 HYPERPARAMETERS = Path(__file__).parent / "hyperparameters" / "captioner.yaml"
 DATA = ("flickr8k", "scenes")
@@ -35,8 +35,7 @@ class FeatureConfig:
         Raises:
             ValueError: naming the setting that is wrong and what would be right.
         """
-        if self.encoder not in ENCODERS:
-            raise ValueError(f"encoder={self.encoder!r} is unknown: choose one of {', '.join(ENCODERS)}")
+        check_choice(self, encoder=ENCODERS)
         if self.stride not in STRIDES:
             raise ValueError(f"stride must be one of {', '.join(map(str, STRIDES))}, got {self.stride}")
         if self.size < self.stride:
@@ -127,22 +126,13 @@ class CaptionConfig:
         check_at_least(self, 1, "samples")
         check_above_zero(self, "temperature")
         check_at_least(self, 0, "location_weight", "entropy_weight")
-        if self.reward not in REWARDS:
-            raise ValueError(f"reward={self.reward!r} is unknown: choose one of {', '.join(REWARDS)}")
-        if self.baseline not in BASELINES:
-            raise ValueError(f"baseline={self.baseline!r} is unknown: choose one of {', '.join(BASELINES)}")
+        check_choice(self, data=DATA, attention=("soft", "hard"), reward=REWARDS, baseline=BASELINES)
         if self.baseline == "leave_one_out" and self.samples < 2:
             raise ValueError(f"baseline='leave_one_out' needs samples of at least 2, got {self.samples}")
         for name in ("expected", "discount"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be within 0 … 1, got {getattr(self, name)}")
-        if self.data not in DATA:
-            raise ValueError(f"data={self.data!r} is unknown: choose one of {', '.join(DATA)}")
-        if self.attention not in ("soft", "hard"):
-            raise ValueError(f"attention={self.attention!r} is unknown: choose soft or hard")
-        for name in ("dropout", "annotation_dropout", "label_smoothing"):
-            if not 0 <= (getattr(self, name) or 0) < 1:
-                raise ValueError(f"{name} must be within 0 … 1, 1 excepted; got {getattr(self, name)}")
+        check_share(self, "dropout", "label_smoothing", *(() if self.annotation_dropout is None else ("annotation_dropout",)))
 
 
 def published_config(data: str, attention: str) -> CaptionConfig:

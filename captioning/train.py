@@ -11,7 +11,7 @@ from attention_core.config import from_dict, to_dict
 from attention_core.curves import draw_panels
 from attention_core.run_folder import RunFolder
 from attention_core.training import fit, make_accelerator
-from attention_core.zoo import ModelError, find_model
+from attention_core.zoo import ModelError, begin_with, find_model
 from attention_env.captions import Vocabulary
 from captioning.config import CaptionConfig, Places
 from captioning.decoder import Captioner
@@ -60,10 +60,7 @@ def train(config: CaptionConfig, place: Path, max_seconds: float | None = None) 
     made_for = {"shape": list(learner.source.shape), "words": " ".join(learner.source.vocabulary.words), "seen_by": seen_by}
     folder.begin({"kind": config.kind, **made_for, **to_dict(config)})
     if config.start and folder.newest_checkpoint() is None:
-        try:
-            find_model(config.start).load_into(learner.captioner)
-        except ModelError as error:
-            raise ModelError(f"start={config.start!r} must be a captioner of the same sizes as these settings: {error}") from error
+        begin_with(config.start, learner.captioner, "captioner")
     torch.manual_seed(config.seed + 2 + 1000 * accelerator.process_index)  # of dropout
     fit(learner, config.training, folder, accelerator, max_seconds)
     if folder.writes:

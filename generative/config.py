@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
-from attention_core.config import TrainingConfig, check_above_zero, check_at_least, from_dict, load_yaml
+from attention_core.config import TrainingConfig, check_above_zero, check_at_least, check_choice, check_share, from_dict, load_yaml
 
 HYPERPARAMETERS = Path(__file__).parent / "hyperparameters"
 OUTPUTS = ("bernoulli", "gaussian", "logistic")
@@ -49,8 +49,7 @@ class LatentConfig:
         """
         check_at_least(self, 1, "batch_size")
         check_at_least(self, 0, "divergence_warmup")
-        if self.output not in OUTPUTS:
-            raise ValueError(f"output={self.output!r} is unknown: choose one of {', '.join(OUTPUTS)}")
+        check_choice(self, output=OUTPUTS)
 
 
 @dataclass(frozen=True)
@@ -78,10 +77,8 @@ class VAEConfig(LatentConfig):
         """
         super().__post_init__()
         check_at_least(self, 1, "latents", "hidden", "layers")
-        if self.layer not in ("tanh", "gated"):
-            raise ValueError(f"layer={self.layer!r} is unknown: choose tanh or gated")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be within 0 … 1, 1 excepted; got {self.dropout}")
+        check_choice(self, layer=("tanh", "gated"))
+        check_share(self, "dropout")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from attention_core.curves import draw_panels
 from attention_core.order import ShuffledIndex
 from attention_core.run_folder import RunFolder
 from attention_core.training import fit, make_accelerator, share_of
-from attention_core.zoo import ModelError, find_model
+from attention_core.zoo import ModelError, begin_with, find_model
 from attention_env.classification import ClassifierLearner, picture_shape
 from generative.config import CONFIGS, DRAWConfig, GenerativeConfig, LatentConfig, ReaderConfig, VAEConfig
 from generative.draw import DRAW
@@ -185,19 +185,12 @@ def train(config: GenerativeConfig, place: Path, max_seconds: float | None = Non
     folder = RunFolder(place, writes=accelerator.is_main_process)
     folder.begin({"kind": config.kind, **made_for, **to_dict(config)})
     if config.start and folder.newest_checkpoint() is None:
-        _start_from(config.start, learner.module)
+        begin_with(config.start, learner.module, "model", may_lack="blocks.")  # a reader's residual blocks; no other model has such
     torch.manual_seed(config.seed + 2 + 1000 * accelerator.process_index)  # of dropout
     fit(learner, config.training, folder, accelerator, max_seconds)
     if folder.writes:
         draw_panels(folder, panels, "updates")
     return folder
-
-
-def _start_from(reference: str, model: nn.Module) -> None:
-    try:
-        find_model(reference).load_into(model, may_lack="blocks.")  # a reader's residual blocks; no other model has such
-    except ModelError as error:
-        raise ModelError(f"start={reference!r} must be a model of the same sizes as these settings: {error}") from error
 
 
 def load(reference: str, device: torch.device) -> tuple[LatentModel | Reader, GenerativeConfig, str]:

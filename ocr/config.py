@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from attention_core.config import TrainingConfig, check_at_least, from_dict, load_yaml
+from attention_core.config import TrainingConfig, check_at_least, check_choice, check_share, from_dict, load_yaml
 from ocr.words_config import WordConfig
 
 HYPERPARAMETERS = Path(__file__).parent / "hyperparameters" / "reader.yaml"
@@ -42,8 +42,7 @@ class ConvolutionConfig:
         Raises:
             ValueError: naming the setting that is wrong and what would be right.
         """
-        if self.kind not in CONVOLUTIONS:
-            raise ValueError(f"kind={self.kind!r} is unknown: choose one of {', '.join(CONVOLUTIONS)}")
+        check_choice(self, kind=CONVOLUTIONS)
         check_at_least(self, 1, "iterations")
         if len(self.channels) != PAIRS or min(self.channels) < 1:
             raise ValueError(f"channels must be {PAIRS} numbers of at least 1, got {self.channels}")
@@ -102,15 +101,12 @@ class OCRConfig:
         Raises:
             ValueError: naming the setting that is wrong and what would be right.
         """
-        if self.form not in FORMS:
-            raise ValueError(f"form={self.form!r} is unknown: choose one of {', '.join(FORMS)}")
+        check_choice(self, form=FORMS)
         check_at_least(self, 1, "fully_connected", "units", "embedding", "attention_units", "batch_size", "beams")
         check_at_least(self, 0, "augment", "workers")
         if not 0 <= self.real <= 1:
             raise ValueError(f"real must be within 0 … 1, got {self.real}")
-        for name in ("dropout", "label_smoothing"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be within 0 … 1, 1 excepted; got {getattr(self, name)}")
+        check_share(self, "dropout", "label_smoothing")
 
 
 def published_config(name: str) -> OCRConfig:

@@ -15,7 +15,7 @@ from attention_core.config import from_dict, to_dict
 from attention_core.curves import draw_panels
 from attention_core.run_folder import RunFolder
 from attention_core.training import ERROR_RATE, fit, make_accelerator, share_of
-from attention_core.zoo import ModelError, find_model
+from attention_core.zoo import ModelError, begin_with, find_model
 from ocr.alphabet import encode
 from ocr.augment import augment
 from ocr.batches import make_batches
@@ -132,10 +132,7 @@ def train(config: OCRConfig, place: Path, max_seconds: float | None = None) -> R
     folder = RunFolder(place, writes=accelerator.is_main_process)
     folder.begin({"kind": config.kind, **to_dict(config)})
     if config.start and folder.newest_checkpoint() is None:
-        try:
-            find_model(config.start).load_into(learner.module)
-        except ModelError as error:
-            raise ModelError(f"start={config.start!r} must be a reader of the same sizes as these settings: {error}") from error
+        begin_with(config.start, learner.module, "reader")
     torch.manual_seed(config.seed + 2 + 1000 * accelerator.process_index)  # of dropout
     fit(learner, config.training, folder, accelerator, max_seconds)
     if folder.writes:

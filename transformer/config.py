@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from attention_core.config import TrainingConfig, check_at_least, from_dict, load_yaml
+from attention_core.config import TrainingConfig, check_at_least, check_choice, check_share, from_dict, load_yaml
 
 HYPERPARAMETERS = Path(__file__).parent / "hyperparameters" / "transformer.yaml"
 DATA = ("reverse", "multi30k", "multi30k_tatoeba", "files")
@@ -93,25 +93,16 @@ class TransformerConfig:
         Raises:
             ValueError: naming the setting that is wrong and what would be right.
         """
-        if self.data not in DATA:
-            raise ValueError(f"data={self.data!r} is unknown: choose one of {', '.join(DATA)}")
-        if self.size not in SIZES:
-            raise ValueError(f"size={self.size!r} is unknown: choose one of {', '.join(SIZES)}")
-        if self.positions not in POSITIONS:
-            raise ValueError(f"positions={self.positions!r} is unknown: choose one of {', '.join(POSITIONS)}")
+        check_choice(self, data=DATA, size=SIZES, positions=POSITIONS)
         if self.data.startswith("multi30k"):
-            for name in ("source", "target"):
-                if getattr(self, name) not in LANGUAGES:
-                    raise ValueError(f"{name}={getattr(self, name)!r} is not in {self.data}: choose one of {', '.join(LANGUAGES)}")
+            check_choice(self, source=LANGUAGES, target=LANGUAGES)
             if self.source == self.target:
                 raise ValueError(f"source and target must differ, both are {self.source!r}")
         if self.data == "files" and not (self.train_files and self.validation_files):
             raise ValueError("data='files' needs train_files and validation_files: each one file with tabs, or two files")
         check_at_least(self, 1, "longest", "vocabulary", "tokens", "beams")
         check_at_least(self, 0, "length_power", "agreement")
-        for name in ("dropout", "piece_dropout", "label_smoothing"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be within 0 … 1, 1 excepted; got {getattr(self, name)}")
+        check_share(self, "dropout", "piece_dropout", "label_smoothing")
 
 
 def published_config(data: str) -> TransformerConfig:

@@ -102,7 +102,7 @@ def test_impossible_settings_of_all_models_are_refused_by_name(
         (VAEConfig, {"latents": 0}, "latents must be at least 1, got 0"),
         (VAEConfig, {"hidden": -3}, "hidden must be at least 1, got -3"),
         (VAEConfig, {"layers": 0}, "layers must be at least 1, got 0"),
-        (VAEConfig, {"layer": "relu"}, "layer='relu' is unknown: choose tanh or gated"),
+        (VAEConfig, {"layer": "relu"}, "layer='relu' is unknown: choose one of tanh, gated"),
         (VAEConfig, {"dropout": 1.0}, "dropout must be within 0 … 1, 1 excepted; got 1.0"),
         (VAEConfig, {"dropout": -0.1}, "dropout must be within 0 … 1"),
         (VAEConfig, {"dropout": float("nan")}, "dropout must be within 0 … 1"),
