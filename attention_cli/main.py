@@ -37,6 +37,7 @@ COMMANDS: dict[tuple[str, str], tuple[str, str, str]] = {
     ("translate", "train"): ("translate", "train", "train a Transformer"),
     ("translate", "evaluate"): ("translate", "evaluate", "score its translations, by BLEU"),
     ("translate", "text"): ("translate", "text", "translate a sentence or many, and draw where the heads look"),
+    ("translate", "export"): ("translate", "export", "write it as ONNX files for programs without PyTorch"),
     ("data", "list"): ("data", "show", "list the data files, their terms, and which are here"),
     ("data", "fetch"): ("data", "fetch", "download data sets"),
     ("zoo", "list"): ("zoo", "show", "list the released models"),

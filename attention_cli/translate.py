@@ -110,3 +110,31 @@ def text(arguments: list[str], program: str) -> None:
             out = asked.out or figures_folder(asked.model, None) / "heads.png"
             draw_heads(model, vocabulary, line, translation, out)
             print(f"written     {out}")
+
+
+@dataclass(frozen=True)
+class ExportArguments:
+    """Write a Transformer as ONNX files, its encoder and its decoder's step, and see that they compute what it does."""
+
+    model: Annotated[str, tyro.conf.Positional]
+    """A zoo name, a run folder, or a weights file."""
+    out: Path = Path("onnx")
+    """The folder for them."""
+
+
+def export(arguments: list[str], program: str) -> None:
+    """`attention translate export`."""
+    asked = tyro.cli(ExportArguments, args=arguments, prog=program)
+    import torch
+
+    from transformer.export import ENCODER, STEP, TOKENIZER, export
+    from transformer.train import load
+
+    model, _, vocabulary, name = load(asked.model, torch.device("cpu"))
+    found = export(model, vocabulary, asked.out)
+    for file in (ENCODER, STEP, TOKENIZER):
+        print(f"written     {asked.out / file}")
+    print(
+        f"checked     against {name}: scores differ by {found.scores:.1g} at most, "
+        f"{found.same:.0%} of {found.sentences} random sentences are translated alike"
+    )

@@ -52,7 +52,8 @@ class TokenBatches:
         batches = []
         for first in range(0, len(order), window):
             part = order[first : first + window]
-            batches += self._cut(part[np.lexsort(self.lengths[part].T)])
+            # By the longer side first: sorted by one side alone, the other would be of any length.
+            batches += self._cut(part[np.lexsort((self.lengths[part].min(1), self.lengths[part].max(1)))])
         return [batches[place] for place in generator.permutation(len(batches))]
 
     def _cut(self, ordered: NDArray[np.int64]) -> list[NDArray[np.int64]]:

@@ -98,8 +98,6 @@ class TransformerConfig:
             check_choice(self, source=LANGUAGES, target=LANGUAGES)
             if self.source == self.target:
                 raise ValueError(f"source and target must differ, both are {self.source!r}")
-        if self.data == "files" and not (self.train_files and self.validation_files):
-            raise ValueError("data='files' needs train_files and validation_files: each one file with tabs, or two files")
         check_at_least(self, 1, "longest", "vocabulary", "tokens", "beams")
         check_at_least(self, 0, "length_power", "agreement")
         check_share(self, "dropout", "piece_dropout", "label_smoothing")

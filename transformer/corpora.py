@@ -12,6 +12,7 @@ Of Tatoeba those pairs are left out whose source or target is among Multi30k's v
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +28,7 @@ TATOEBA = {"de": "tatoeba/eng-deu.2018-04-07.tsv.gz", "fr": "tatoeba/eng-fra.201
 """Pairs of English and another language."""
 REVERSED = {"train": 20_000, "validation": 500, "test": 500}
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-SHORTEST, LONGEST = 4, 12
+SHORTEST, LONGEST = 3, 8
 """Letters of a row of the made-up task."""
 
 
@@ -64,6 +65,8 @@ def load_corpus(config: TransformerConfig, split: str) -> Corpus:
         files = {"train": config.train_files, "validation": config.validation_files}.get(split)
         if files is None:
             raise CorpusError(f"data='files' has no {split} split: name the files to be scored")
+        if not files:
+            raise CorpusError("data='files' needs train_files and validation_files: each one file with tabs, or two files")
         return read_pairs([Path(file) for file in files])
     corpus = _multi30k(split, config.source, config.target)
     if config.data == "multi30k_tatoeba" and split == "train":
@@ -115,7 +118,7 @@ def decode_lines(text: bytes, name: str) -> list[str]:
 def _lines(file: Path) -> list[str]:
     try:
         text = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-    except OSError as error:
+    except (OSError, EOFError, zlib.error) as error:  # the latter two of a damaged gzip file
         raise CorpusError(f"{file} cannot be read: {error}") from error
     return decode_lines(text, str(file))
 

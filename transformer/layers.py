@@ -131,7 +131,8 @@ class DecoderLayer(nn.Module):
             return looked
 
         def look_at_source(inputs: Tensor) -> Tensor:
-            together = inputs.view(len(source.keys), -1, inputs.shape[-1])  # sentences about one source as queries of it
+            # Sentences about one source as queries of it. An exported graph keeps a shape free, but not a length.
+            together = inputs.view(source.keys.shape[0], -1, inputs.shape[-1])
             looked: Tensor = self.source_attention(self.source_attention.of_queries(together), source, mask)
             return looked.view_as(inputs)
 

@@ -25,40 +25,68 @@ class Prefix(NamedTuple):
     tokens: Tensor
 
 
+class Task(NamedTuple):
+    """What is to be translated, the same at every step.
+
+    Attributes:
+        memory: of P sources.
+        limits: (P,), the number of the token at which a translation ends at the latest.
+    """
+
+    memory: Memory
+    limits: Tensor
+
+
 def length_penalty(power: float) -> Any:
     """((5 + length) / 6)^power, by which log-probabilities are divided (Wu et al. 2016, arXiv 1609.08144, equation 14)."""
     return lambda length: ((5 + length) / 6) ** power
 
 
 @torch.no_grad()
-def search(model: Transformer, source: Tensor, longest: int, beams: int, length_power: float, cached: bool = True) -> Sequences:
+def search(
+    model: Transformer, source: Tensor, longest: int | Tensor, beams: int, length_power: float, cached: bool = True
+) -> Sequences:
     """Translate sources, (B, S).
 
     Args:
         model: in evaluation mode.
         source: tokens, padded at the end.
-        longest: tokens of a translation at most, the end included.
+        longest: tokens of a translation at most, the end included: of all, a translation that has not ended by then being cut off,
+            or of each, (B,), where the end is written then, so that what becomes of a source does not depend on the others.
         beams: of the search; 1 takes the likeliest token every time.
         length_power: see `length_penalty`.
         cached: whether keys and values of the tokens before are kept; without, all are computed anew for every token.
     """
 
-    def step(tokens: Tensor, state: Any, memory: Memory) -> tuple[Tensor, Any]:
-        return model.advance(tokens, state, memory)
+    def step(tokens: Tensor, state: Any, task: Task) -> tuple[Tensor, Any]:
+        scores, state = model.advance(tokens, state, task.memory)
+        return _end_in_time(scores, state.place, task.limits), state
 
-    def step_anew(tokens: Tensor, state: Prefix, memory: Memory) -> tuple[Tensor, Prefix]:
-        written = torch.cat((state.tokens, tokens[:, None]), 1)
+    def step_anew(tokens: Tensor, state: Prefix, task: Task) -> tuple[Tensor, Prefix]:
+        written, memory = torch.cat((state.tokens, tokens[:, None]), 1), task.memory
         copies = torch.arange(len(memory.mask), device=tokens.device).repeat_interleave(len(tokens) // len(memory.mask))
         each = Memory(tuple(type(layer)(*(part[copies] for part in layer)) for layer in memory.layers), memory.mask[copies])
-        return model.score(model.decode(written, each)[:, -1]), Prefix(written)
+        scores = model.score(model.decode(written, each)[:, -1])
+        return _end_in_time(scores, torch.full_like(tokens, written.shape[1]), task.limits), Prefix(written)
 
     count, device = len(source), source.device
-    memory = model.encode(source)
+    limits = longest if isinstance(longest, Tensor) else torch.full((count,), longest + 1, device=device)
+    most = int(longest.max()) if isinstance(longest, Tensor) else longest
+    task = Task(model.encode(source), limits)
     state: Any = model.begin(count) if cached else Prefix(torch.empty(count, 0, dtype=torch.long, device=device))
     way = step if cached else step_anew
     if beams == 1:
-        return sample_sequences(way, state, memory, count, START, END, longest, forbidden=(PAD,), device=device)
-    return beam_search(way, state, memory, count, START, END, longest, beams, length_penalty(length_power), (PAD,), device)
+        return sample_sequences(way, state, task, count, START, END, most, forbidden=(PAD,), device=device)
+    return beam_search(way, state, task, count, START, END, most, beams, length_penalty(length_power), (PAD,), device)
+
+
+def _end_in_time(scores: Tensor, places: Tensor, limits: Tensor) -> Tensor:
+    """Let the next token, of scores (B, V), be the end where it is the last one; `places`, (B,), are the tokens' numbers."""
+    last = places >= limits.repeat_interleave(len(places) // len(limits))
+    if last.any():
+        others = torch.arange(scores.shape[1], device=scores.device) != END
+        scores = scores.masked_fill(last[:, None] & others, -torch.inf)
+    return scores
 
 
 def translate(
@@ -104,7 +132,7 @@ def _translate_chunk(
     translations = [""] * len(tokens)
     if full:
         source = pad([[*tokens[row], END] for row in full]).to(device)
-        longest = min(model.longest, TWICE * source.shape[1] + MORE)
+        longest = (TWICE * (source != PAD).sum(1) + MORE).clamp(max=model.longest)
         found = search(model, source, longest, beams, length_power)
         for row, numbers in zip(full, found.tokens.tolist(), strict=True):
             translations[row] = vocabulary.decode(numbers)

@@ -77,6 +77,11 @@ class Vocabulary:
         """Cut a sentence into words, each with the blank before it, as bytes are written in pieces."""
         return [word for word, _ in self._tokenizer.pre_tokenizer.pre_tokenize_str(line)]
 
+    def to_json(self) -> str:
+        """Write it as the `tokenizers` library reads it, `Tokenizer.from_str`."""
+        text: str = self._tokenizer.to_str()
+        return text
+
     def drop(self, word: str, share: float, generator: Generator) -> list[int]:
         """Cut a word into pieces with each merge left out with some probability, every time it could be made."""
         pieces = list(word)
