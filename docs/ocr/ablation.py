@@ -1,27 +1,33 @@
 """Which convolution and decoder reads best, at equal training? `python docs/ocr/ablation.py` trains them and writes the table.
 
 Every contender sees the same synthetic words, as often, in the small setting `ablation` of ocr/hyperparameters/reader.yaml, with
-three seeds. They are scored on the real training crops that are kept for validation; no test crop is looked at. Trainings that are
-finished are not repeated, and one that was interrupted goes on.
+three seeds. The words are drawn once, into an LMDB folder, and gone through in another order with each seed. Scores are those on
+the real training crops that are kept for validation; no test crop is looked at. Trainings that are finished are not repeated, and
+one that was interrupted goes on.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import lmdb
 import numpy as np
 import torch
 import tyro
 from joblib import Parallel, delayed
+from PIL import Image
+from rich.progress import track
 
 from attention_core.files import write_text_atomically
 from attention_core.training import ERROR_RATE
 from ocr.config import OCRConfig, published_config
 from ocr.train import new_reader, train
+from ocr.words import WordStream
 
 CONVOLUTIONS: dict[str, dict[str, Any]] = {
     "base": {"kind": "base"},
@@ -49,6 +55,8 @@ class Arguments:
     """Trainings side by side, each on one thread."""
     updates: int | None = None
     """Updates of each; the settings' own by default."""
+    words: int = 60_000
+    """Words that are drawn."""
 
 
 def contenders() -> dict[tuple[str, str], OCRConfig]:
@@ -65,6 +73,23 @@ def contenders() -> dict[tuple[str, str], OCRConfig]:
     }
 
 
+def draw_words(config: OCRConfig, count: int, folder: Path) -> None:
+    """Draw words into an LMDB folder, if they are not there yet."""
+    if (folder / "data.mdb").exists():
+        return
+    stream = WordStream(config.words, 0)
+    partial = folder.with_suffix(".partial")
+    with lmdb.open(str(partial), map_size=count * 8192) as environment, environment.begin(write=True) as transaction:
+        transaction.put(b"num-samples", str(count).encode())
+        for number in track(range(count), "words"):
+            picture, word = stream.word(number)
+            buffer = io.BytesIO()
+            Image.fromarray(picture).save(buffer, "PNG")
+            transaction.put(f"image-{number + 1:09d}".encode(), buffer.getvalue())
+            transaction.put(f"label-{number + 1:09d}".encode(), word.encode())
+    partial.rename(folder)
+
+
 def run(config: OCRConfig, place: Path) -> tuple[float, float]:
     """Train one, and give the accuracy and the edit similarity at its end."""
     torch.set_num_threads(1)
@@ -76,8 +101,11 @@ def run(config: OCRConfig, place: Path) -> tuple[float, float]:
 
 def main(asked: Arguments) -> None:
     """Train all, and write the table."""
+    asked.out.mkdir(parents=True, exist_ok=True)
+    folder = asked.out / "words"
+    draw_words(published_config("ablation"), asked.words, folder)
     jobs = [
-        (names, seed, dataclasses.replace(config, seed=seed, training=_training(config, asked.updates)))
+        (names, seed, dataclasses.replace(config, seed=seed, folder=str(folder), training=_training(config, asked.updates)))
         for seed in range(asked.seeds)  # all of one seed first, so that a part of the work is a whole comparison
         for names, config in contenders().items()
     ]
