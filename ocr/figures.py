@@ -148,5 +148,5 @@ def _light(one: ReadFile, place: int) -> NDArray[np.uint8]:
     assert one.weights is not None
     height, width = one.crop.shape
     light = np.asarray(Image.fromarray(one.weights[place]).resize((width, height), Image.Resampling.BICUBIC)).clip(0)
-    lit: NDArray[np.uint8] = (one.crop * (0.15 + 0.85 * light / max(light.max(), 1e-9))).astype(np.uint8)
+    lit: NDArray[np.uint8] = (one.crop * (0.3 + 0.7 * light / max(light.max(), 1e-9))).astype(np.uint8)
     return lit
