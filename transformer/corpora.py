@@ -28,7 +28,7 @@ TATOEBA = {"de": "tatoeba/eng-deu.2018-04-07.tsv.gz", "fr": "tatoeba/eng-fra.201
 """Pairs of English and another language."""
 REVERSED = {"train": 20_000, "validation": 500, "test": 500}
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-SHORTEST, LONGEST = 3, 8
+SHORTEST, LONGEST = 5, 9
 """Letters of a row of the made-up task."""
 
 
