@@ -114,7 +114,7 @@ def translate(
     for number, (line, numbers) in enumerate(zip(lines, tokens, strict=True), 1):
         if len(numbers) + 1 > model.longest:
             raise ValueError(
-                f"sentence {number} has {len(numbers) + 1} tokens where the model has {model.longest} places, split {line[:60]!r}"
+                f"sentence {number} has {len(numbers) + 1} tokens and the model {model.longest} places: split it, {line[:60]!r}"
             )
     for first in range(0, len(lines), CHUNK):
         yield from _translate_chunk(model, vocabulary, tokens[first : first + CHUNK], beams, length_power, device)

@@ -83,7 +83,7 @@ def test_what_cannot_be_translated_is_named(run: Path, monkeypatch: pytest.Monke
     assert main(["translate", "text", "--model", str(run)]) == 2
     printed = capsys.readouterr()
     assert "sentence 2 has" in printed.err
-    assert "the model has 24 places" in printed.err
+    assert "the model 24 places" in printed.err
     assert printed.out == ""
     give(monkeypatch, b"a\n")
     assert main(["translate", "text", "--model", str(run), "--explain"]) == 2

@@ -143,7 +143,7 @@ def test_a_line_too_long_is_refused_before_any_is_translated(vocabulary: Vocabul
         raise AssertionError("nothing was to be translated")
 
     monkeypatch.setattr(model, "encode", read)
-    with pytest.raises(ValueError, match=r"sentence 2 has 61 tokens where the model has 40 places, split 'qqq"):
+    with pytest.raises(ValueError, match=r"sentence 2 has 61 tokens and the model 40 places: split it, 'qqq"):
         next(translate(model, vocabulary, ["A man", "q" * 59], 1, 0.6, CPU))
 
 
