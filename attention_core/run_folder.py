@@ -111,9 +111,11 @@ class RunFolder:
             raise SaveError(f"{self.metrics} or the events beside it could not be written to ({error}); make room") from error
 
     def rewind(self, update: int) -> None:
-        """Forget metrics later than an update: a run that was killed after it will make them again."""
+        """Forget metrics later than an update, and checkpoints before the newest: a run was killed and left them."""
         if not self.writes or not self.metrics.exists():
             return
+        if (newest := self.newest_checkpoint()) is not None:
+            self._drop_others(newest[1])
         kept = [json.dumps(row) for row in self.rows() if row["update"] <= update]
         write_text_atomically(self.metrics, "".join(line + "\n" for line in kept))
 
@@ -150,9 +152,12 @@ class RunFolder:
             shutil.rmtree(partial, ignore_errors=True)
             raise SaveError(f"checkpoint {final} could not be saved ({error}); the one before is untouched") from error
         if self.writes:
-            for other in final.parent.iterdir():
-                if other != final:
-                    shutil.rmtree(other, ignore_errors=True)
+            self._drop_others(final)
+
+    def _drop_others(self, kept: Path) -> None:
+        for other in kept.parent.iterdir():
+            if other != kept:
+                shutil.rmtree(other, ignore_errors=True)
 
     def newest_checkpoint(self) -> tuple[int, Path] | None:
         """Find the newest complete checkpoint: its update and its folder."""
