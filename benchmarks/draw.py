@@ -12,7 +12,6 @@ in single precision and synchronised.
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -21,7 +20,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 import tyro
-from side_by_side import Apart, Measure, interleave, print_head, print_machine, print_row, ratio, spread, synchronise
+from side_by_side import Apart, Measure, interleave, peak_memory, print_head, print_machine, print_row, ratio, spread, synchronise
 from torch import Tensor, nn
 
 from attention_core.zoo import pick_device
@@ -208,21 +207,14 @@ def measure_windows(asked: Arguments) -> None:
 
 def make_memory(steps: int) -> Measure:
     """Make a training with T steps, and tell the most memory that it takes beside the libraries, in MiB."""
-    before = _peak_memory()
+    before = peak_memory()
     update = make_update("ours", 0.0, DRAWConfig(steps=steps))
 
     def peak() -> float:
         update()
-        return _peak_memory() - before
+        return peak_memory() - before
 
     return peak
-
-
-def _peak_memory() -> float:
-    """Tell the most memory that this process has taken so far, on the GPU where there is one, in MiB."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 def measure_memory(asked: Arguments) -> None:

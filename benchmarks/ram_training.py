@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -28,7 +27,7 @@ import torch
 import tyro
 from accelerate import Accelerator
 from gymnasium.envs.registration import load_env_creator
-from side_by_side import Apart, Measure, interleave, print_head, print_machine, print_row, ratio, spread, synchronise
+from side_by_side import Apart, Measure, interleave, peak_memory, print_head, print_machine, print_row, ratio, spread, synchronise
 
 import attention_env
 from agents.config import ReinforceConfig, published_config
@@ -107,7 +106,7 @@ def measure(batch: int, asked: Arguments) -> None:
         limit = (limit + product_rate(batch, asked.seconds / 8)) / 2
         shares.append(speed * work / limit)
         speeds.append(speed)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    memory = peak_memory() / 2**10
     print(
         f"batch {batch}: {statistics.median(shares):.1%} of the arithmetic limit ({min(shares):.1%} to {max(shares):.1%}, "
         f"{asked.rounds} rounds), {statistics.median(speeds):,.0f} pictures/s, {work:,} multiply-adds a picture, "

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import platform
+import resource
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -88,6 +89,13 @@ def synchronise() -> None:
     """Wait for the GPU, where there is one, so that a clock tells when its work is done."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
+
+
+def peak_memory() -> float:
+    """Tell the most memory that this process has taken so far, on the GPU where there is one, in MiB."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 # Writing ----------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import importlib.util
 import math
-import resource
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -25,7 +24,7 @@ import numpy as np
 import torch
 import tyro
 from numpy.typing import NDArray
-from side_by_side import Apart, Measure, interleave, print_head, print_machine, print_row, ratio, spread, synchronise
+from side_by_side import Apart, Measure, interleave, peak_memory, print_head, print_machine, print_row, ratio, spread, synchronise
 from torch import Tensor, nn
 
 from attention_core.zoo import pick_device
@@ -293,23 +292,16 @@ def measure_translating(asked: Arguments) -> None:
 
 def make_memory(kind: str, size: str, length: int, precision: str) -> Measure:
     """Make a training on eight sentences of a length, and tell the most memory that it takes beside the libraries, in MiB."""
-    before, config = _peak_memory(), make_config(size)
+    before, config = peak_memory(), make_config(size)
     update = make_update(make_model(kind, config), config, precision)
     tokens = torch.randint(2, PIECES, (8, length + 1), device=pick_device())
 
     def peak() -> float:
         for _ in range(2):  # the second one finds the optimizer's moments there
             update(tokens[:, 1:], tokens)
-        return _peak_memory() - before
+        return peak_memory() - before
 
     return peak
-
-
-def _peak_memory() -> float:
-    """Tell the most memory that this process has taken so far, on the GPU where there is one, in MiB."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 def measure_memory(asked: Arguments) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from attention_core.order import ShuffledIndex
 from ocr.config import OCRConfig
@@ -84,7 +84,7 @@ class Batches:
         self._sampler.taken = self.taken
         workers = self.config.workers if len(self._sampler.rows) else 0
         loader: DataLoader[Any] = DataLoader(
-            self.source,  # type: ignore[arg-type]
+            cast("Dataset[Any]", self.source),  # of a data set the loader asks no more than words by number
             batch_sampler=self._sampler,
             num_workers=workers,
             collate_fn=_collate,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from attention_core.config import TrainingConfig, check_at_least, check_choice, check_share, from_dict, load_yaml
 from ocr.words_config import WordConfig
@@ -13,7 +13,8 @@ HYPERPARAMETERS = Path(__file__).parent / "hyperparameters" / "reader.yaml"
 ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 """What words are made of; capitals count as small letters."""
 CONVOLUTIONS = ("base", "recursive", "recurrent")
-FORMS = ("1c", "1u", "2u", "attention")
+Form = Literal["1c", "1u", "2u", "attention"]
+FORMS: tuple[Form, ...] = get_args(Form)
 PAIRS = 4
 """Pairs of convolutions, the first three with pooling after them."""
 
@@ -58,7 +59,7 @@ class OCRConfig:
 
     convolution: ConvolutionConfig = field(default_factory=ConvolutionConfig)
     """The network that sees the crop."""
-    form: Literal["1c", "1u", "2u", "attention"] = "attention"
+    form: Form = "attention"
     """How characters are written: by one recurrent layer that is shown the picture once (1c) or before every character (1u), by two
     (2u), or with soft attention over the feature map."""
     fully_connected: int = 4096

@@ -25,7 +25,7 @@ from rich.progress import track
 
 from attention_core.files import write_text_atomically
 from attention_core.training import ERROR_RATE
-from ocr.config import OCRConfig, published_config
+from ocr.config import FORMS, Form, OCRConfig, published_config
 from ocr.train import new_reader, train
 from ocr.words import WordStream
 
@@ -36,9 +36,9 @@ CONVOLUTIONS: dict[str, dict[str, Any]] = {
     "recursive, tied": {"kind": "recursive", "tied": True},
     "recursive, untied": {"kind": "recursive", "tied": False},
 }
-FORMS = ("1c", "1u", "2u", "attention")
 PAGE = Path(__file__).with_name("ablation.md")
-USUAL_FORM, USUAL_CONVOLUTION = "attention", "recursive, untied"
+USUAL_FORM: Form = "attention"
+USUAL_CONVOLUTION = "recursive, untied"
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,14 @@ class Arguments:
     """Words that are drawn."""
 
 
-def contenders() -> dict[tuple[str, str], OCRConfig]:
+def contenders() -> dict[tuple[str, Form], OCRConfig]:
     """Name the settings that are compared by their convolution and the decoder's form."""
     usual = published_config("ablation")
     pairs = [(name, USUAL_FORM) for name in CONVOLUTIONS] + [(USUAL_CONVOLUTION, form) for form in FORMS if form != USUAL_FORM]
     return {
         (name, form): dataclasses.replace(
             usual,
-            form=form,  # type: ignore[arg-type]
+            form=form,
             convolution=dataclasses.replace(usual.convolution, **CONVOLUTIONS[name]),
         )
         for name, form in pairs

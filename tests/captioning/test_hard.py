@@ -19,7 +19,7 @@ from attention_env.captions import END, SPECIAL, START, CaptionedPictures, Vocab
 from attention_env.envs.caption import CaptionVectorEnv
 from captioning.config import CaptionConfig
 from captioning.decoder import Captioner, State
-from captioning.hard import Chance, EpisodeLearner, Episodes, losses, play
+from captioning.hard import Chance, EpisodeLearner, Episodes, _Loss, losses, play
 from captioning.train import load, train
 
 PLACES, NUMBERS, WORDS, STEPS = 3, 2, 7, 3
@@ -232,8 +232,8 @@ def test_rewards_to_come_are_discounted() -> None:
     config = replace(CONFIG, discount=0.5, data="scenes", batch_size=2, baseline="none")
     learner = EpisodeLearner(config, make_accelerator(FEW))
     options, chance = learner._next_batch()
-    assert isinstance(learner.module, torch.nn.Module)
-    parts = learner.module.parts(learner.environment, options, chance)[0]  # type: ignore[operator]
+    assert isinstance(learner.module, _Loss)
+    parts, _ = learner.module.parts(learner.environment, options, chance)
     episodes = play(learner.captioner, learner.environment, options, chance)
     by_hand = 0.0
     for row in range(2):

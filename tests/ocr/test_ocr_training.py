@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ from ocr.augment import augment
 from ocr.batches import Batches
 from ocr.config import ConvolutionConfig, OCRConfig, published_config
 from ocr.crops import Crops
-from ocr.evaluate import read_crops, read_lexicon, score_words
+from ocr.evaluate import By, read_crops, read_lexicon, score_words
 from ocr.train import ReaderLearner, load, train
 
 CPU = torch.device("cpu")
@@ -264,6 +264,6 @@ def test_the_commands_train_score_and_read(tmp_path: Path, capsys: pytest.Captur
 @pytest.mark.usefixtures("data_folder")
 def test_a_lexicon_makes_words_ones_of_it(tmp_path: Path) -> None:
     reader, config, _ = load(str(train(SMALL, tmp_path / "run").path), CPU)
-    for by in ("likelihood", "distance"):
-        words = read_crops(reader, REAL, config, CPU, 1, [["one", "two"]] * 5, by)  # type: ignore[arg-type]
+    for by in get_args(By):
+        words = read_crops(reader, REAL, config, CPU, 1, [["one", "two"]] * 5, by)
         assert set(words) <= {"one", "two"}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -106,9 +108,9 @@ def test_cameras_leave_enough_pixels_to_letters(generator: Generator, monkeypatc
     heights = []
     resize = Image.Image.resize
 
-    def watch(image: Image.Image, size: tuple[int, int], *rest: object) -> Image.Image:
+    def watch(image: Image.Image, size: tuple[int, int], *rest: Any) -> Image.Image:
         heights.append(size[1])
-        return resize(image, size, *rest)  # type: ignore[arg-type]
+        return resize(image, size, *rest)
 
     monkeypatch.setattr(Image.Image, "resize", watch)
     picture = np.zeros((2 * CAPITAL_HEIGHT, 100), np.float32)
@@ -122,9 +124,9 @@ def test_cameras_leave_enough_pixels_to_letters(generator: Generator, monkeypatc
 
 
 @pytest.mark.parametrize("surface", [textures.draw_edge, textures.slope, textures.smooth_noise, textures._stripes])
-def test_surfaces_are_within_their_range(surface: object, generator: Generator) -> None:
+def test_surfaces_are_within_their_range(surface: Callable[[int, int, Generator], textures.Grey], generator: Generator) -> None:
     for _ in range(50):
-        drawn = surface(20, 50, generator)  # type: ignore[operator]
+        drawn = surface(20, 50, generator)
         assert drawn.shape == (20, 50)
         assert drawn.dtype == np.float32
         assert np.abs(drawn).max() <= 2

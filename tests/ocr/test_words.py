@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -41,8 +42,8 @@ def _small_list(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
     lexicon.cache_clear()
 
 
-def make_stream(seed: int = 0, **settings: float) -> WordStream:
-    return WordStream(WordConfig(**settings), seed, FONTS)  # type: ignore[arg-type]
+def make_stream(seed: int = 0, **settings: Any) -> WordStream:
+    return WordStream(WordConfig(**settings), seed, FONTS)
 
 
 def draw_texts(config: WordConfig, count: int) -> list[texts.Text]:
@@ -167,17 +168,17 @@ def test_cases_have_their_shares() -> None:
 def test_fonts_are_drawn_by_their_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: Counter[str] = Counter()
 
-    class Stop(Exception):  # noqa: N818
+    class NotOpenedError(Exception):
         pass
 
     def open_none(path: str) -> None:
         opened[path] += 1
-        raise Stop
+        raise NotOpenedError
 
     monkeypatch.setattr("ocr.words.open_face", open_none)
     stream = WordStream(WordConfig(), 0, (Font("a", "a", True, 3.0), Font("b", "b", True, 1.0)))
     for index in range(2000):
-        with pytest.raises(Stop):
+        with pytest.raises(NotOpenedError):
             stream.word(index)
     assert opened["a"] / 2000 == pytest.approx(0.75, abs=0.04)
 
@@ -207,6 +208,6 @@ def test_words_of_the_real_list_are_as_long_as_those_of_signs(data_folder: Path,
         ({"punctuation": 1.5}, r"punctuation must be within \[0, 1\]"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(settings: dict[str, float], message: str) -> None:
+def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        WordConfig(**settings)  # type: ignore[arg-type]
+        WordConfig(**settings)
