@@ -97,6 +97,12 @@ class PeerTransformer(nn.Module):
         )
         # It normalises once more at the end of encoder and decoder than was published, which would only slow it down.
         self.transformer.encoder.norm = self.transformer.decoder.norm = None
+        # Nor were attention's weights and the inner layer's units dropped.
+        for part in self.transformer.modules():
+            if isinstance(part, nn.MultiheadAttention):
+                part.dropout = 0.0
+            elif isinstance(part, nn.TransformerEncoderLayer | nn.TransformerDecoderLayer):
+                part.dropout.p = 0.0
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Embed tokens, (B, T), as ours does."""
@@ -104,9 +110,9 @@ class PeerTransformer(nn.Module):
         return embedded
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
-        """Scores of the tokens after each of the targets' beginnings: (B, S) and (B, T) to (B, T, V)."""
+        """Read sources and the beginnings of targets: (B, S) and (B, T) to (B, T, d), what scores are made of."""
         length, padding = target.shape[1], source == PAD
-        told = self.transformer(
+        told: Tensor = self.transformer(
             self.embed(source),
             self.embed(target),
             tgt_mask=torch.ones(length, length, dtype=torch.bool, device=target.device).triu(1),
@@ -114,10 +120,14 @@ class PeerTransformer(nn.Module):
             memory_key_padding_mask=padding,
             tgt_is_causal=True,
         )
+        return told
+
+    def score(self, told: Tensor) -> Tensor:
+        """Scores of all tokens as the next one: (…, d) to (…, V)."""
         return nn.functional.linear(told, self.embedding.weight).float()
 
 
-def make_model(kind: str, config: TransformerConfig) -> nn.Module:
+def make_model(kind: str, config: TransformerConfig) -> PeerTransformer | Transformer:
     """Make ours or its peer."""
     torch.manual_seed(0)
     return (PeerTransformer if kind == PEER else Transformer)(config, PIECES).to(pick_device())
@@ -132,22 +142,25 @@ def draw_lengths(count: int) -> NDArray[np.int64]:
 
 def make_batches(tokens: int, count: int = 8) -> list[tuple[Tensor, Tensor]]:
     """Make batches of random sentences: sources, and targets with their start."""
-    generator, lengths = np.random.default_rng(1), draw_lengths(5000)
+    generator = np.random.default_rng(1)
+    pairs = [tuple(generator.integers(2, PIECES, length - 1).tolist() for length in both) for both in draw_lengths(5000)]
     batches = []
-    for rows in TokenBatches(lengths, tokens, 0).epoch(0)[:count]:
-        sides = [[[*generator.integers(2, PIECES, length - 1), END] for length in lengths[rows, side]] for side in (0, 1)]
-        batches.append((pad(sides[0]).to(pick_device()), pad([[START, *target] for target in sides[1]]).to(pick_device())))
+    for batch in TokenBatches(lambda _: pairs, tokens, 0).epoch(0)[:count]:
+        source, target = (pad([[*before, *pair[side], END] for pair in batch]) for side, before in enumerate(([], [START])))
+        batches.append((source.to(pick_device()), target.to(pick_device())))
     return batches
 
 
-def make_update(model: nn.Module, config: TransformerConfig, precision: str) -> Callable[[Tensor, Tensor], None]:
+def make_update(
+    model: PeerTransformer | Transformer, config: TransformerConfig, precision: str
+) -> Callable[[Tensor, Tensor], None]:
     """Tell how a model learns from a batch."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.98), fused=True)
 
     def update(source: Tensor, target: Tensor) -> None:
         with torch.autocast(pick_device().type, torch.bfloat16, enabled=precision == "bfloat16"):
-            scores = model(source, target[:, :-1])
-        losses(scores, target[:, 1:], config)["tokens"].backward()
+            loss = losses(model.score, model(source, target[:, :-1]), target[:, 1:], config)["tokens"]
+        loss.backward()
         optimizer.step()
         optimizer.zero_grad()
 

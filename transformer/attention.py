@@ -22,17 +22,16 @@ class MultiHeadAttention(nn.Module):
     Args:
         units: d.
         heads: of d_k = d / heads numbers each.
-        dropout: share of the weights left out at random in training.
 
     Raises:
         ValueError: if the units cannot be shared out evenly.
     """
 
-    def __init__(self, units: int, heads: int, dropout: float = 0.0) -> None:
+    def __init__(self, units: int, heads: int) -> None:
         super().__init__()
         if units % heads:
             raise ValueError(f"{units} units cannot be shared out evenly among {heads} heads")
-        self.units, self.heads, self.dropout = units, heads, dropout
+        self.units, self.heads = units, heads
         # W^Q, W^K and W^V, one above the other: one matrix product makes all three where all are of the same tokens.
         self.inputs = nn.Linear(units, 3 * units)
         self.outputs = nn.Linear(units, units)
@@ -69,14 +68,16 @@ class MultiHeadAttention(nn.Module):
         Returns:
             (B, T, d).
         """
-        dropout = self.dropout if self.training else 0.0
-        looked = F.scaled_dot_product_attention(queries, *seen, attn_mask=mask, dropout_p=dropout, is_causal=causal)
+        if queries.device.type == "cpu":  # where the kernel's gradient in half precision takes ten times as long
+            queries, seen = queries.float(), KeysValues(*(part.float() for part in seen))
+        with torch.autocast("cpu", enabled=False):
+            looked = F.scaled_dot_product_attention(queries, *seen, attn_mask=mask, is_causal=causal)
         return self._join(looked)
 
     def readably(
         self, queries: Tensor, seen: KeysValues, mask: Tensor | None = None, causal: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """Look as `forward` does without dropout, formula by formula, and give the weights, (B, heads, T, S), as well."""
+        """Look as `forward` does, formula by formula, and give the weights, (B, heads, T, S), as well."""
         scores = queries @ seen.keys.transpose(-1, -2) / queries.shape[-1] ** 0.5
         if causal:
             may = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from transformer.vocabulary import PAD
 
 WINDOW = 50
 """Batches within whose sentences like lengths are looked for."""
+Pair = tuple[list[int], list[int]]
+"""A sentence and its translation as numbers of pieces, without their ends."""
 
 
 class TokenBatches:
@@ -24,46 +26,48 @@ class TokenBatches:
     and longest target, as often as there are sentences, are no more than `tokens`; then the batches are shuffled.
 
     Args:
-        lengths: (count, 2), tokens of each source and of each target, the end included.
-        tokens: of a batch at most, padding included, on either side. A longer sentence is a batch of its own.
+        pairs: gives all sentences for another epoch, which may be cut into pieces anew.
+        tokens: of a batch at most, ends and padding included, on either side. A longer sentence is a batch of its own.
         seed: of the order.
     """
 
-    def __init__(self, lengths: NDArray[np.int64], tokens: int, seed: int) -> None:
-        self.lengths, self.tokens, self.seed = lengths, tokens, seed
+    def __init__(self, pairs: Callable[[Generator], Sequence[Pair]], tokens: int, seed: int) -> None:
+        self.pairs, self.tokens, self.seed = pairs, tokens, seed
         self.taken = 0
-        self._epoch, self._first, self._batches = -1, 0, list[NDArray[np.int64]]()
+        self._epoch, self._first, self._batches = -1, 0, list[list[Pair]]()
 
-    def take(self) -> tuple[NDArray[np.int64], Generator]:
-        """Give the sentences of the next batch, and a random stream of its own."""
+    def take(self) -> list[Pair]:
+        """Give the sentences of the next batch."""
         while self.taken >= self._first + len(self._batches):
             self._first += len(self._batches)
             self._epoch += 1
             self._batches = self.epoch(self._epoch)
         batch = self._batches[self.taken - self._first]
         self.taken += 1
-        return batch, np.random.default_rng([self.seed, 1, self.taken])
+        return batch
 
-    def epoch(self, number: int) -> list[NDArray[np.int64]]:
+    def epoch(self, number: int) -> list[list[Pair]]:
         """Make the batches of an epoch."""
         generator = np.random.default_rng([self.seed, 0, number])
-        order = generator.permutation(len(self.lengths))
-        window = max(1, int(WINDOW * self.tokens / self.lengths.max(1).mean()))
+        pairs = self.pairs(generator)
+        lengths = np.array([[len(side) + 1 for side in pair] for pair in pairs])
+        order = generator.permutation(len(pairs))
+        window = max(1, int(WINDOW * self.tokens / lengths.max(1).mean()))
         batches = []
         for first in range(0, len(order), window):
             part = order[first : first + window]
             # By the longer side first: sorted by one side alone, the other would be of any length.
-            batches += self._cut(part[np.lexsort((self.lengths[part].min(1), self.lengths[part].max(1)))])
-        return [batches[place] for place in generator.permutation(len(batches))]
+            batches += self._cut(part[np.lexsort((lengths[part].min(1), lengths[part].max(1)))], lengths)
+        return [[pairs[row] for row in batches[place]] for place in generator.permutation(len(batches))]
 
-    def _cut(self, ordered: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        batches, first, longest = [], 0, 0
-        for place, length in enumerate(self.lengths[ordered].max(1)):
-            longest = max(longest, int(length))
+    def _cut(self, ordered: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[list[int]]:
+        rows, batches, first, longest = ordered.tolist(), [], 0, 0
+        for place, length in enumerate(lengths[ordered].max(1).tolist()):
+            longest = max(longest, length)
             if longest * (place - first + 1) > self.tokens and place > first:
-                batches.append(ordered[first:place])
-                first, longest = place, int(length)
-        return [*batches, ordered[first:]]
+                batches.append(rows[first:place])
+                first, longest = place, length
+        return [*batches, rows[first:]]
 
     def state_dict(self) -> dict[str, Any]:
         """Take down how many batches have been given out."""

@@ -57,13 +57,13 @@ class EncoderLayer(nn.Module):
 
     Args:
         size: of the Transformer.
-        dropout: share of units left out at random in training.
+        dropout: share of units of each part's result left out at random in training (section 5.4).
         norm_first: see `Residual`.
     """
 
     def __init__(self, size: Size, dropout: float, norm_first: bool) -> None:
         super().__init__()
-        self.attention = MultiHeadAttention(size.units, size.heads, dropout)
+        self.attention = MultiHeadAttention(size.units, size.heads)
         self.forward_network = FeedForward(size.units, size.inner)
         self.residuals = nn.ModuleList(Residual(size.units, dropout, norm_first) for _ in range(2))
 
@@ -85,14 +85,14 @@ class DecoderLayer(nn.Module):
 
     Args:
         size: of the Transformer.
-        dropout: share of units left out at random in training.
+        dropout: share of units of each part's result left out at random in training (section 5.4).
         norm_first: see `Residual`.
     """
 
     def __init__(self, size: Size, dropout: float, norm_first: bool) -> None:
         super().__init__()
-        self.attention = MultiHeadAttention(size.units, size.heads, dropout)
-        self.source_attention = MultiHeadAttention(size.units, size.heads, dropout)
+        self.attention = MultiHeadAttention(size.units, size.heads)
+        self.source_attention = MultiHeadAttention(size.units, size.heads)
         self.forward_network = FeedForward(size.units, size.inner)
         self.residuals = nn.ModuleList(Residual(size.units, dropout, norm_first) for _ in range(3))
 

@@ -111,8 +111,8 @@ class Transformer(nn.Module):
         return self.score(self.decoder_end(token[:, 0])), Written(tuple(layers), written.place + 1)
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
-        """Scores of the tokens after each of the targets' beginnings: (B, S) and (B, T) to (B, T, V)."""
-        return self.score(self.decode(target, self.encode(source)))
+        """Read sources and the beginnings of targets: (B, S) and (B, T) to (B, T, d), what scores are made of; see `score`."""
+        return self.decode(target, self.encode(source))
 
     def _decoder(self) -> list[DecoderLayer]:
         return [layer for layer in self.decoder if isinstance(layer, DecoderLayer)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
+from numpy.random import Generator
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from attention_core.config import from_dict, to_dict
 from attention_core.curves import draw_panels
 from attention_core.run_folder import RunFolder
 from attention_core.training import ERROR_RATE, fit, make_accelerator
 from attention_core.zoo import ModelError, find_model
-from transformer.batches import TokenBatches, pad
+from transformer.batches import Pair, TokenBatches, pad
 from transformer.config import TransformerConfig
 from transformer.corpora import Corpus, CorpusError, load_corpus
 from transformer.evaluate import validate
@@ -25,6 +28,8 @@ from transformer.vocabulary import END, PAD, START, PieceDropout, Vocabulary, le
 
 MADE_FOR = ("kind", "merges")
 """What a model's configuration says of it beside its settings."""
+CHUNK = 128
+"""Tokens whose scores are made at once in training."""
 PANELS = {
     "wrong sentences of the made-up task, or 100 - BLEU, on validation sentences": [ERROR_RATE, "validation/lost_bleu"],
     "loss in training, nats a token": ["losses/tokens"],
@@ -49,37 +54,34 @@ class TranslationLearner:
         self.vocabulary = learn_vocabulary([*corpus.sources, *corpus.targets], config.vocabulary)
         self.pairs, corpus = _short_enough(corpus, self.vocabulary, config)
         self.cuts = [
-            PieceDropout(self.vocabulary, lines, config.piece_dropout, config.seed) if config.piece_dropout else None
-            for lines in corpus
+            PieceDropout(self.vocabulary, lines, config.piece_dropout, config.seed) for lines in corpus if config.piece_dropout
         ]
-        lengths = np.array([[len(side) + 1 for side in pair] for pair in self.pairs])
-        self.batches = TokenBatches(lengths, config.tokens, config.seed)
+        self.batches = TokenBatches(self.cut, config.tokens, config.seed)
         self.module: nn.Module = new_transformer(config, self.vocabulary).to(self.device)
-        self.examples_per_update = round(config.tokens / lengths.max(1).mean())
+        self.examples_per_update = round(config.tokens / np.mean([max(map(len, pair)) + 1 for pair in self.pairs]))
 
     def loss(self, module: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
         """Read the next batch of sentences with their translations."""
         source, target = self.next_batch()
         if self.config.agreement:  # the same sentences again, with other units left out
             source, target = source.repeat(2, 1), target.repeat(2, 1)
-        scores, wanted = module(source, target[:, :-1]), target[:, 1:]
-        parts = losses(scores, wanted, self.config)
+        score = self.released(self.accelerator.unwrap_model(module)).score
+        parts = losses(score, module(source, target[:, :-1]), target[:, 1:], self.config)
         padding = ((source == PAD).sum() + (target == PAD).sum()) / (source.numel() + target.numel())
         metrics = {**{f"losses/{name}": part for name, part in parts.items()}, "charts/padding": padding}
         return parts["tokens"] + self.config.agreement * parts.get("disagreement", 0.0), metrics
 
+    def cut(self, generator: Generator) -> list[Pair]:
+        """Give the sentences for an epoch, cut anew if the settings ask for it."""
+        return list(zip(*(cut.encode(generator) for cut in self.cuts), strict=True)) if self.cuts else self.pairs
+
     def next_batch(self) -> tuple[Tensor, Tensor]:
         """Give this process's part of the next batch: sources, (B, S), and targets with their start and end, (B, T + 1)."""
-        rows, generator = self.batches.take()
-        sides = []
-        for side, cut in enumerate(self.cuts):
-            # Whatever others see of the batch is cut as well, so that all processes draw alike.
-            sides.append([self.pairs[row][side] if cut is None else cut.encode(row, generator) for row in rows.tolist()])
-        mine = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
-        sources, targets = (side[mine] or side[:1] for side in sides)
+        batch = self.batches.take()
+        mine = batch[self.accelerator.process_index :: self.accelerator.num_processes] or batch[:1]
         longest = self.config.longest - 1
-        source = pad([[*sentence[:longest], END] for sentence in sources])
-        target = pad([[START, *sentence[:longest], END] for sentence in targets])
+        source = pad([[*sentence[:longest], END] for sentence, _ in mine])
+        target = pad([[START, *sentence[:longest], END] for _, sentence in mine])
         return source.to(self.device), target.to(self.device)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
@@ -104,12 +106,16 @@ class TranslationLearner:
         self.batches.load_state_dict(state["batches"])
 
 
-def losses(scores: Tensor, wanted: Tensor, config: TransformerConfig) -> dict[str, Tensor]:
-    """Compute the parts of the loss.
+def losses(score: Callable[[Tensor], Tensor], told: Tensor, wanted: Tensor, config: TransformerConfig) -> dict[str, Tensor]:
+    """Compute the parts of the loss, of `CHUNK` tokens at a time.
+
+    The scores of a batch would be the largest numbers by far: V for each token. They are made, and for the gradient made anew, of
+    so few tokens that they stay in a processor's cache and take no memory.
 
     Args:
-        scores: (B, T, V), of the tokens.
-        wanted: (B, T), the true ones, padded.
+        score: makes scores, (…, V), of what the decoder tells, (…, d).
+        told: (B, T, d), what it tells of each place.
+        wanted: (B, T), the true tokens, padded.
         config: the settings.
 
     Returns:
@@ -117,18 +123,27 @@ def losses(scores: Tensor, wanted: Tensor, config: TransformerConfig) -> dict[st
         "disagreement": if the settings ask for it, ½ (KL(p ‖ q) + KL(q ‖ p)) of both readings of a token, in nats, likewise; the
             second half of the rows is the first one read again (Liang et al. 2021, arXiv 2106.14448, R-Drop).
     """
+    readings = 2 if config.agreement else 1
     there = wanted != PAD
-    scores, wanted = scores[there], wanted[there]
-    parts = {"tokens": F.cross_entropy(scores, wanted, label_smoothing=config.label_smoothing)}
-    if config.agreement:
-        one, other = scores.log_softmax(-1).chunk(2)
-        parts["disagreement"] = 0.5 * ((one.exp() - other.exp()) * (one - other)).sum(-1).mean()
+    told, wanted = told[there].view(readings, -1, told.shape[-1]), wanted[there].view(readings, -1)
+    sums: dict[str, Tensor] = {}
+    for part in zip(torch.split(told, CHUNK, 1), torch.split(wanted, CHUNK, 1), strict=True):
+        found = checkpoint(_summed_losses, score, *part, config.label_smoothing, use_reentrant=False, preserve_rng_state=False)
+        sums = {name: sums.get(name, 0.0) + value for name, value in found.items()}
+    return {name: value / wanted.numel() * (readings if name == "disagreement" else 1) for name, value in sums.items()}
+
+
+def _summed_losses(score: Callable[[Tensor], Tensor], told: Tensor, wanted: Tensor, smoothing: float) -> dict[str, Tensor]:
+    """Sum the parts of the loss over tokens, (readings, count, d) and (readings, count)."""
+    scores = score(told)
+    parts = {"tokens": F.cross_entropy(scores.flatten(0, 1), wanted.flatten(), label_smoothing=smoothing, reduction="sum")}
+    if len(scores) == 2:
+        one, other = scores.log_softmax(-1)
+        parts["disagreement"] = 0.5 * ((one.exp() - other.exp()) * (one - other)).sum()
     return parts
 
 
-def _short_enough(
-    corpus: Corpus, vocabulary: Vocabulary, config: TransformerConfig
-) -> tuple[list[tuple[list[int], list[int]]], Corpus]:
+def _short_enough(corpus: Corpus, vocabulary: Vocabulary, config: TransformerConfig) -> tuple[list[Pair], Corpus]:
     """Take the pairs of which both sides have a word and places enough, as tokens and as they are.
 
     Raises:

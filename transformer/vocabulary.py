@@ -124,11 +124,10 @@ class PieceDropout:
                     self._ways.append([vocabulary.drop(word, share, generator) for _ in range(WAYS)])
             self._lines.append([numbers[word] for word in words])
 
-    def encode(self, line: int, generator: Generator) -> list[int]:
-        """Cut the sentence of a number."""
-        words = self._lines[line]
-        chosen = generator.integers(WAYS, size=len(words)).tolist()
-        return [piece for word, way in zip(words, chosen, strict=True) for piece in self._ways[word][way]]
+    def encode(self, generator: Generator) -> list[list[int]]:
+        """Cut all sentences anew."""
+        chosen = iter(generator.integers(WAYS, size=sum(map(len, self._lines))).tolist())
+        return [[piece for word in words for piece in self._ways[word][next(chosen)]] for words in self._lines]
 
 
 def learn_vocabulary(lines: Iterable[str], pieces: int) -> Vocabulary:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
+from numpy.random import Generator
 
-from transformer.batches import TokenBatches, pad
+from transformer.batches import Pair, TokenBatches, pad
 from transformer.config import published_config
 from transformer.corpora import load_corpus
 from transformer.vocabulary import learn_vocabulary
@@ -18,51 +16,71 @@ TOKENS = 60
 
 
 @pytest.fixture
-def lengths() -> NDArray[np.int64]:
+def pairs() -> list[Pair]:
+    """Sentences whose pieces are their own numbers."""
     generator = np.random.default_rng(0)
-    source = generator.integers(2, 20, 500)
-    return np.stack((source, np.clip(source + generator.integers(-3, 4, 500), 2, None)), 1)
+    lengths = generator.integers(1, 19, 500)
+    others = np.clip(lengths + generator.integers(-3, 4, 500), 1, None)
+    return [([number] * one, [number] * other) for number, (one, other) in enumerate(zip(lengths, others, strict=True))]
 
 
-def test_every_sentence_comes_once_an_epoch(lengths: NDArray[np.int64]) -> None:
-    batches = TokenBatches(lengths, TOKENS, seed=0)
+def make_batches(pairs: list[Pair], seed: int = 0) -> TokenBatches:
+    return TokenBatches(lambda _: pairs, TOKENS, seed)
+
+
+def tokens_of(batch: list[Pair]) -> int:
+    """Tokens of the longer side, ends and padding included."""
+    return len(batch) * max(len(side) + 1 for pair in batch for side in pair)
+
+
+def test_every_sentence_comes_once_an_epoch(pairs: list[Pair]) -> None:
+    batches = make_batches(pairs)
     epochs = [batches.epoch(number) for number in range(3)]
     for epoch in epochs:
-        assert sorted(np.concatenate(epoch).tolist()) == list(range(500))
-        assert all(len(batch) for batch in epoch)
-    assert [batch.tolist() for batch in epochs[0]] != [batch.tolist() for batch in epochs[1]]
-    taken = [batches.take()[0].tolist() for _ in range(len(epochs[0]) + 1)]
-    assert taken == [batch.tolist() for batch in (*epochs[0], epochs[1][0])]
+        assert sorted(pair for batch in epoch for pair in batch) == pairs
+        assert all(epoch)
+    assert epochs[0] != epochs[1]
+    assert [batches.take() for _ in range(len(epochs[0]) + 1)] == [*epochs[0], epochs[1][0]]
 
 
-def test_no_batch_has_more_tokens_than_asked_for(lengths: NDArray[np.int64]) -> None:
-    epoch = TokenBatches(lengths, TOKENS, seed=0).epoch(0)
-    sizes = [lengths[batch].max(0) * len(batch) for batch in epoch]
-    assert max(size.max() for size in sizes) <= TOKENS
+def test_no_batch_has_more_tokens_than_asked_for(pairs: list[Pair]) -> None:
+    sizes = [tokens_of(batch) for batch in make_batches(pairs).epoch(0)]
+    assert max(sizes) <= TOKENS
     # and hardly one that could have taken another sentence
-    assert np.mean([size.max() for size in sizes]) > 0.75 * TOKENS
+    assert np.mean(sizes) > 0.75 * TOKENS
 
 
-def test_a_sentence_too_long_is_a_batch_of_its_own(lengths: NDArray[np.int64]) -> None:
-    lengths[7], lengths[9] = (TOKENS + 1, 3), (4, 2 * TOKENS)
-    epoch = TokenBatches(lengths, TOKENS, seed=0).epoch(0)
-    assert [7] in [batch.tolist() for batch in epoch]
-    assert [9] in [batch.tolist() for batch in epoch]
-    assert sorted(np.concatenate(epoch).tolist()) == list(range(500))
+def test_a_sentence_too_long_is_a_batch_of_its_own(pairs: list[Pair]) -> None:
+    pairs[7], pairs[9] = ([7] * TOKENS, [7] * 2), ([9] * 3, [9] * 2 * TOKENS)
+    epoch = make_batches(pairs).epoch(0)
+    assert [pairs[7]] in epoch
+    assert [pairs[9]] in epoch
+    assert sum(map(len, epoch)) == 500
 
 
-def test_batches_are_the_same_after_a_resume(lengths: NDArray[np.int64]) -> None:
-    def draw(batches: TokenBatches, count: int) -> list[tuple[list[int], float]]:
-        return [(rows.tolist(), generator.random()) for rows, generator in itertools.starmap(batches.take, [()] * count)]
+def test_batches_are_the_same_after_a_resume(pairs: list[Pair]) -> None:
+    def draw(batches: TokenBatches, count: int) -> list[list[Pair]]:
+        return [batches.take() for _ in range(count)]
 
-    whole = draw(TokenBatches(lengths, TOKENS, seed=3), 400)  # more than three epochs
+    whole = draw(make_batches(pairs, seed=3), 400)  # more than three epochs
     for cut in (0, 1, 130, 399):
-        before, after = (TokenBatches(lengths, TOKENS, seed=3) for _ in range(2))
+        before, after = (make_batches(pairs, seed=3) for _ in range(2))
         draw(before, cut)
         after.load_state_dict(before.state_dict())
         assert draw(after, 400 - cut) == whole[cut:]
-    assert draw(TokenBatches(lengths, TOKENS, seed=4), 5) != whole[:5]
-    assert len({number for _, number in whole}) == 400
+    assert draw(make_batches(pairs, seed=4), 5) != whole[:5]
+
+
+def test_sentences_are_cut_anew_for_each_epoch_and_again_the_same(pairs: list[Pair]) -> None:
+    def cut(generator: Generator) -> list[Pair]:
+        ends = generator.integers(1000, size=len(pairs)).tolist()
+        return [([*source, end], target) for (source, target), end in zip(pairs, ends, strict=True)]
+
+    first, second = (TokenBatches(cut, TOKENS, seed=0) for _ in range(2))
+    assert first.epoch(1) == second.epoch(1)
+    last = [sorted(pair[0][-1] for batch in first.epoch(number) for pair in batch) for number in range(2)]
+    assert last[0] != last[1]
+    assert max(tokens_of(batch) for batch in first.epoch(0)) <= TOKENS
 
 
 def test_sentences_are_brought_to_one_length() -> None:
@@ -77,6 +95,7 @@ def test_less_than_a_tenth_of_a_batch_of_multi30k_is_padding() -> None:
     corpus = load_corpus(config, "train")
     vocabulary = learn_vocabulary([*corpus.sources, *corpus.targets], config.vocabulary)
     assert len(vocabulary) == config.vocabulary
-    lengths = np.array([[len(numbers) + 1 for numbers in vocabulary.encode(side)] for side in corpus]).T
-    whole = sum(lengths[batch].max(0).sum() * len(batch) for batch in TokenBatches(lengths, config.tokens, 0).epoch(0))
-    assert 1 - lengths.sum() / whole < 0.1
+    batches = TokenBatches(lambda _: list(zip(*map(vocabulary.encode, corpus), strict=True)), config.tokens, 0).epoch(0)
+    tokens = sum(len(side) + 1 for batch in batches for pair in batch for side in pair)
+    whole = sum(len(batch) * (max(map(len, side)) + 1) for batch in batches for side in zip(*batch, strict=True))
+    assert 1 - tokens / whole < 0.1

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from small_transformer import TOKENS, make_model, make_sources
+from small_transformer import make_model, make_sources
 from torch import Tensor, nn
 
 from transformer.attention import MultiHeadAttention
@@ -94,13 +94,24 @@ def test_one_product_gives_what_three_give(attention: MultiHeadAttention) -> Non
         assert torch.allclose(packed, alone, atol=1e-6)
 
 
-def test_weights_are_dropped_in_training_alone() -> None:
-    torch.manual_seed(0)
-    attention = MultiHeadAttention(UNITS, HEADS, dropout=0.5)
-    queries, seen = attention.of_all(tokens(2, 5))
-    assert not torch.allclose(attention(queries, seen), attention(queries, seen))
-    attention.eval()
+@pytest.mark.usefixtures("small_size")
+def test_units_are_dropped_in_training_alone_and_no_weights() -> None:
+    model, source, target = make_model(dropout=0.5), make_sources(3), make_sources(3, 6, seed=2)
+    assert torch.equal(model(source, target), model(source, target))
+    model.train()
+    assert not torch.allclose(model(source, target), model(source, target))
+    attention = model.encoder[0].attention
+    queries, seen = attention.of_all(torch.randn(2, 5, model.units))
     assert torch.equal(attention(queries, seen), attention(queries, seen))
+
+
+@torch.no_grad()
+def test_half_precision_gives_nearly_what_full_precision_gives(attention: MultiHeadAttention) -> None:
+    queries, seen = attention.of_all(tokens(2, 5))
+    with torch.autocast("cpu", torch.bfloat16):
+        halved = attention(*attention.of_all(tokens(2, 5)), causal=True)
+    assert halved.dtype == torch.bfloat16
+    assert torch.allclose(halved.float(), attention(queries, seen, causal=True), atol=0.03, rtol=0.03)
 
 
 def test_heads_share_the_units_out_evenly() -> None:
@@ -229,7 +240,7 @@ def test_a_source_of_nothing_but_padding_gives_finite_numbers(norm_first: bool, 
     target[2] = PAD
     memory = model.encode(source)
     assert all(part.isfinite().all() for layer in memory.layers for part in layer)
-    scores = model(source, target)
+    scores = model.score(model(source, target))
     assert scores.isfinite().all()
     scores.logsumexp(-1).sum().backward()
     for name, parameter in model.named_parameters():
@@ -247,4 +258,4 @@ def test_embeddings_are_tied_and_scaled(small_size: Size) -> None:
     model.encode(torch.tensor([[5, 7]]))
     expected = 4 * model.embedding.weight[torch.tensor([5, 7])] + sinusoids(2, small_size.units)
     assert torch.allclose(seen[0][0], expected, atol=1e-6)
-    assert model(torch.tensor([[5, 7]]), torch.tensor([[1, 4, 5]])).shape == (1, 3, TOKENS)
+    assert model(torch.tensor([[5, 7]]), torch.tensor([[1, 4, 5]])).shape == (1, 3, small_size.units)

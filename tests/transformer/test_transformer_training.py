@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,11 @@ def wanted() -> Tensor:
     return tokens.repeat(2, 1)
 
 
+def as_they_are(scores: Tensor) -> Tensor:
+    """Make scores of scores, in place of a Transformer's end."""
+    return scores
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_the_loss_is_that_of_smoothed_labels(scores: Tensor, wanted: Tensor, smoothing: float) -> None:
     terms = []
@@ -65,7 +71,7 @@ def test_the_loss_is_that_of_smoothed_labels(scores: Tensor, wanted: Tensor, smo
                 labels = [smoothing / TOKENS] * TOKENS
                 labels[int(wanted[row, place])] += 1 - smoothing
                 terms.append(-sum(label * log for label, log in zip(labels, logs, strict=True)))
-    parts = losses(scores, wanted, TransformerConfig(label_smoothing=smoothing))
+    parts = losses(as_they_are, scores, wanted, TransformerConfig(label_smoothing=smoothing))
     assert list(parts) == ["tokens"]
     assert parts["tokens"].item() == pytest.approx(sum(terms) / len(terms), rel=1e-5)
     assert len(terms) == 2 * 8
@@ -80,10 +86,26 @@ def test_disagreement_is_that_of_two_readings(scores: Tensor, wanted: Tensor) ->
                 there = sum(p * math.log(p / q) for p, q in zip(one, other, strict=True))
                 back = sum(q * math.log(q / p) for p, q in zip(one, other, strict=True))
                 terms.append((there + back) / 2)
-    parts = losses(scores, wanted, TransformerConfig(agreement=1.0))
+    parts = losses(as_they_are, scores, wanted, TransformerConfig(agreement=1.0))
     assert parts["disagreement"].item() == pytest.approx(sum(terms) / len(terms), rel=1e-4)
-    same = losses(scores[:2].repeat(2, 1, 1), wanted, TransformerConfig(agreement=1.0))
+    same = losses(as_they_are, scores[:2].repeat(2, 1, 1), wanted, TransformerConfig(agreement=1.0))
     assert same["disagreement"].item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("agreement", [0.0, 2.0])
+def test_a_few_tokens_at_a_time_give_the_loss_and_the_gradient_of_all(
+    scores: Tensor, wanted: Tensor, agreement: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = TransformerConfig(agreement=agreement, label_smoothing=0.1)
+    found = []
+    for chunk in (1000, 3):
+        monkeypatch.setattr("transformer.train.CHUNK", chunk)
+        told, matrix = scores.clone().requires_grad_(), torch.eye(TOKENS).mul(0.7).requires_grad_()
+        parts = losses(partial(torch.matmul, other=matrix), told, wanted, config)
+        sum(parts.values()).backward()
+        found.append((parts, told.grad, matrix.grad))
+    for whole, part in zip(*found, strict=True):
+        torch.testing.assert_close(part, whole)
 
 
 @pytest.mark.usefixtures("small_size")

@@ -30,7 +30,7 @@ def test_later_tokens_do_not_change_earlier_scores(norm_first: bool) -> None:
     target = torch.randint(2, TOKENS, (3, 8), generator=torch.Generator().manual_seed(5))
     other = target.clone()
     other[:, 5:] = (other[:, 5:] + 3) % TOKENS
-    scores, changed = model(source, target), model(source, other)
+    scores, changed = (model.score(model(source, tokens)) for tokens in (target, other))
     assert torch.allclose(scores[:, :5], changed[:, :5], atol=1e-5)
     assert not torch.allclose(scores[:, 5:], changed[:, 5:], atol=1e-2)
 
@@ -40,7 +40,7 @@ def test_later_tokens_do_not_change_earlier_scores(norm_first: bool) -> None:
 def test_step_by_step_gives_the_scores_of_whole_sentences(norm_first: bool) -> None:
     model, source, copies = make_model(norm_first=norm_first, positions="learned"), make_sources(3), 2
     target = torch.randint(2, TOKENS, (3 * copies, 7), generator=torch.Generator().manual_seed(6))
-    whole = model(source.repeat_interleave(copies, 0), target)
+    whole = model.score(model(source.repeat_interleave(copies, 0), target))
     memory, written = model.encode(source), model.begin(3 * copies)
     for place in range(7):
         scores, written = model.advance(target[:, place], written, memory)
@@ -53,7 +53,7 @@ def test_step_by_step_gives_the_scores_of_whole_sentences(norm_first: bool) -> N
 def log_probability(model: Transformer, source: Tensor, tokens: Tensor, length: int) -> float:
     """Sum what whole-sentence scores say of a translation's tokens, of which padding is none."""
     target = torch.cat((torch.tensor([START]), tokens[:length]))
-    scores = model(source[None], target[None, :-1])[0]
+    scores = model.score(model(source[None], target[None, :-1]))[0]
     scores[:, PAD] = -torch.inf
     return float(scores.log_softmax(-1).gather(1, target[1:, None]).sum())
 

@@ -112,11 +112,11 @@ def test_leaving_merges_out_loses_no_text(vocabulary: Vocabulary, text: str, sha
 def test_words_are_cut_in_many_ways_that_the_seed_decides(vocabulary: Vocabulary) -> None:
     def cuts(seed: int) -> list[list[int]]:
         dropout = PieceDropout(vocabulary, LINES, 0.3, seed)
-        return [dropout.encode(line, np.random.default_rng(place)) for place in range(20) for line in range(len(LINES))]
+        return [numbers for place in range(20) for numbers in dropout.encode(np.random.default_rng(place))]
 
     assert cuts(0) == cuts(0)
     assert cuts(0) != cuts(1)
     assert {vocabulary.decode(numbers) for numbers in cuts(0)} == set(LINES)
     assert 2 < len({tuple(numbers) for numbers in cuts(0)[:: len(LINES)]}) <= WAYS ** len(LINES[0].split())
     whole = PieceDropout(vocabulary, LINES, 0.0, 0)
-    assert [whole.encode(line, np.random.default_rng(9)) for line in range(len(LINES))] == vocabulary.encode(LINES)
+    assert whole.encode(np.random.default_rng(9)) == vocabulary.encode(LINES)
