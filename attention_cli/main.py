@@ -41,12 +41,16 @@ COMMANDS: dict[tuple[str, str], tuple[str, str, str]] = {
     ("data", "list"): ("data", "show", "list the data files, their terms, and which are here"),
     ("data", "fetch"): ("data", "fetch", "download data sets"),
     ("zoo", "list"): ("zoo", "show", "list the released models"),
+    ("zoo", "check"): ("zoo", "check", "evaluate the released models, and compare with what is claimed"),
     ("zoo", "release"): ("zoo", "release", "put a trained model into the zoo"),
 }
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; return the exit status: 0 if all went well, 2 if the user asked for something impossible."""
+    """Run the command line; return the exit status: 0 if all went well, 2 if the user asked for something impossible.
+
+    A command that answers yes or no, `zoo check`, has a status of its own, 1 for no.
+    """
     words = sys.argv[1:] if arguments is None else arguments
     command = COMMANDS.get((words[0], words[1])) if len(words) >= 2 else None
     if command is None:
@@ -59,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     module, function, _ = command
     try:
         run = getattr(importlib.import_module(f"attention_cli.{module}"), function)
-        run(words[2:], f"attention {words[0]} {words[1]}")
+        status = run(words[2:], f"attention {words[0]} {words[1]}") or 0
         sys.stdout.flush()
     except BrokenPipeError:
         return _reader_gone()
@@ -71,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(f"attention: {error}", file=sys.stderr)
         return 2
-    return 0
+    return int(status)
 
 
 def _reader_gone() -> int:

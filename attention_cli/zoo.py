@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -16,17 +17,71 @@ class ListArguments:
 def show(arguments: list[str], program: str) -> None:
     """`attention zoo list`."""
     tyro.cli(ListArguments, args=arguments, prog=program)
-    from attention_core.zoo import ZOO, find_model, zoo_names
+    from attention_core.released import all_released
 
-    for name in zoo_names():
-        model = find_model(str(ZOO / name))
-        size = model.weights.stat().st_size / 2**20
-        print(f"{name:<24} {model.config.get('kind', '?'):<8} {size:6.2f} MiB  {model.config.get('env', '')}")
+    for model in all_released():
+        first = model.figures[0]
+        figure = f"{first.name} {first.shown(first.value)}"
+        print(f"{model.name:<34} {model.parameters() / 1e6:5.2f} M parameters  {figure:<42} {model.task}")
+
+
+@dataclass(frozen=True)
+class CheckArguments:
+    """Evaluate released models on their test data and compare with what is claimed; the status is 1 if a figure does not hold."""
+
+    names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """Which; all by default."""
+    markdown: bool = False
+    """If all hold, write docs/results.md and the table in README.md; only with all models."""
+
+
+def check(arguments: list[str], program: str) -> int:
+    """`attention zoo check`."""
+    asked = tyro.cli(CheckArguments, args=arguments, prog=program)
+    from rich.console import Console
+    from rich.table import Table
+
+    from attention_core.released import all_released, released
+
+    if asked.markdown and asked.names:
+        raise ValueError("--markdown writes about all models: leave the names out")
+    models, console = [released(name) for name in asked.names] or all_released(), Console()
+    table, all_hold = Table("model", "figure", "claimed", "found", "", box=None), True
+    for model in models:
+        try:
+            with console.status(model.check):
+                evaluation = model.evaluate()
+            rows = [(figure, figure.found_in(evaluation)) for figure in model.figures]
+        except (RuntimeError, ValueError) as error:
+            console.print(f"[red]{model.name}: {error}[/red]")
+            table.add_row(model.name, "", "", "", "[red]not checked[/red]")
+            all_hold = False
+            continue
+        for figure, found in rows:
+            verdict = "holds" if figure.holds(found) else "[red]does not hold[/red]"
+            console.print(f"{model.name}: {figure.name} {figure.shown(found)}, {verdict}")
+            table.add_row(model.name, figure.name, figure.shown(figure.value), figure.shown(found), verdict)
+            all_hold &= figure.holds(found)
+    console.print(table)
+    if all_hold and asked.markdown:
+        write_results(Path.cwd())
+    return 0 if all_hold else 1
+
+
+def write_results(root: Path) -> None:
+    """Write the page of results and README's table below a folder."""
+    from attention_core.files import write_text_atomically
+    from attention_core.released import PAGE, all_released, figures_table, page, with_table
+
+    models = all_released()
+    readme = root / "README.md"
+    write_text_atomically(root / PAGE, page(models))
+    write_text_atomically(readme, with_table(readme.read_text(encoding="utf-8"), figures_table(models, False)))
 
 
 @dataclass(frozen=True)
 class ReleaseArguments:
-    """Put a trained model into the zoo, in half precision; write its card.md beside it."""
+    """Put a trained model into the zoo, in half precision; write its card.md and figures.yaml beside it."""
 
     run: Annotated[str, tyro.conf.Positional]
     """The run folder, or a weights file beside its config.yaml."""
