@@ -20,6 +20,7 @@ from agents.rival_config import CNNConfig, MLPConfig, ReferenceConfig
 from attention_core.config import from_dict, to_dict
 from attention_core.curves import draw_panels
 from attention_core.run_folder import RunFolder
+from attention_core.splits import closed_test_splits
 from attention_core.training import fit, make_accelerator
 from attention_core.zoo import ModelError, find_model, pick_device
 from attention_env.classification import ClassifierLearner, count_errors, make_environment, picture_shape
@@ -116,6 +117,7 @@ class ReferenceLearner(ClassifierLearner):
         return new_network(self.config, self.environment)
 
 
+@closed_test_splits()
 def train(config: ReferenceConfig, place: Path, max_seconds: float | None = None) -> RunFolder:
     """Train a reference, or go on with a training, to the same numbers; see `agents.registry.train`."""
     accelerator = make_accelerator(config.training)

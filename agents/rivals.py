@@ -29,6 +29,7 @@ from attention_core.config import from_dict, to_dict
 from attention_core.curves import draw_panels
 from attention_core.pictures import write_gif
 from attention_core.run_folder import RunFolder
+from attention_core.splits import closed_test_splits
 from attention_core.training import ERROR_RATE, save_weights
 from attention_core.zoo import WEIGHTS, ModelError, find_model
 from attention_env.batch import make_batch
@@ -94,6 +95,7 @@ def released(model: OnPolicyAlgorithm) -> nn.Module:
     return weights
 
 
+@closed_test_splits()
 def train(config: SB3Config, place: Path, max_seconds: float | None = None) -> RunFolder:
     """Train a learner, or go on with a training.
 

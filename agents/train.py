@@ -12,6 +12,7 @@ from agents.reinforce import ReinforceLearner
 from attention_core.config import from_dict, to_dict
 from attention_core.curves import draw_panels
 from attention_core.run_folder import RunFolder
+from attention_core.splits import closed_test_splits
 from attention_core.training import fit, make_accelerator
 from attention_core.zoo import ModelError, find_model
 from attention_env.batch import make_split
@@ -25,6 +26,7 @@ PANELS = {
 }
 
 
+@closed_test_splits()
 def train(config: ReinforceConfig, place: Path, max_seconds: float | None = None) -> RunFolder:
     """Train an agent, or go on with a training.
 

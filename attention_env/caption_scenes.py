@@ -35,6 +35,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attention_core.splits import open_split
 from attention_env.captions import END, PAD, SPECIAL, PicturedSource, Vocabulary
 from attention_env.sources import SPLITS, SourceError
 
@@ -101,6 +102,7 @@ class SceneSource(PicturedSource):
 
     Raises:
         SourceError: for an unknown split.
+        attention_core.splits.SplitError: if test data are asked for while something learns.
     """
 
     vocabulary = Vocabulary(WORDS)
@@ -113,6 +115,7 @@ class SceneSource(PicturedSource):
     def __init__(self, split: str = "train") -> None:
         if split not in SPLITS:
             raise SourceError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
+        open_split(split)
         self.split = split
         self.name = f"scenes/{split}"
 

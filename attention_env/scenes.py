@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from attention_core.splits import open_split
 from attention_env.options import is_number
 from attention_env.sources import Pictures, SourceError, load_pictures
 
@@ -229,13 +230,19 @@ CHECKSUMS = {
 }
 
 
-@cache
 def load_scenes(source: str, split: str, scene: Scene) -> Pictures:
     """Load the fixed scenes of a built-in source's validation or test pictures; within a process they are composed once.
 
     Raises:
         SourceError: if what was composed is not what was published.
+        attention_core.splits.SplitError: if test data are asked for while something learns.
     """
+    open_split(split)
+    return _compose(source, split, scene)
+
+
+@cache
+def _compose(source: str, split: str, scene: Scene) -> Pictures:
     composed = fixed_scenes(load_pictures(source, split), scene, SEEDS[split])
     expected = CHECKSUMS.get((source, split, scene))
     if expected is not None and (found := hashlib.sha256(composed.images.tobytes()).hexdigest()) != expected:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attention_core import data_files
+from attention_core.splits import open_split
 from attention_env.shapes import POSITIONS, draw_shapes
 
 SPLITS = ("train", "validation", "test")
@@ -84,6 +85,7 @@ def load_pictures(source: str | tuple[Any, Any], split: str = "train") -> Pictur
     Raises:
         SourceError: for an unknown name or split, or arrays that do not fit the description.
         attention_core.data_files.DataError: if a data file is missing or damaged.
+        attention_core.splits.SplitError: if test data are asked for while something learns.
     """
     if split not in SPLITS:
         raise SourceError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
@@ -91,6 +93,7 @@ def load_pictures(source: str | tuple[Any, Any], split: str = "train") -> Pictur
         return _own_arrays(source)
     if source not in SOURCES:
         raise SourceError(f"unknown image source {source!r}: choose one of {', '.join(SOURCES)}, or give (images, labels) arrays")
+    open_split(split)
     return _load_named(source, split)
 
 

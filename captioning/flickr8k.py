@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from attention_core.data_files import DATA_FILES, fetch
+from attention_core.splits import open_split
 
 CAPTIONS = "flickr8k/captions.json.gz"
 PICTURES = ("flickr8k/images-176-0.tar", "flickr8k/images-176-1.tar")
@@ -87,9 +88,11 @@ def load_captions(split: str) -> list[Captioned]:
     Raises:
         ValueError: if there is no such split.
         attention_core.data_files.DataError: if the file is missing or damaged.
+        attention_core.splits.SplitError: if test data are asked for while something learns.
     """
     if split not in _SPLITS:
         raise ValueError(f"unknown split {split!r}: choose one of {', '.join(_SPLITS)}")
+    open_split(split)
     with gzip.open(fetch(CAPTIONS), "rt", encoding="utf-8") as stream:
         pictures = json.load(stream)["images"]
     return [

@@ -10,6 +10,7 @@ import torch
 from attention_core.config import from_dict, to_dict
 from attention_core.curves import draw_panels
 from attention_core.run_folder import RunFolder
+from attention_core.splits import closed_test_splits
 from attention_core.training import fit, make_accelerator
 from attention_core.zoo import ModelError, begin_with, find_model
 from attention_env.captions import Vocabulary
@@ -37,6 +38,7 @@ TRAINING_PANELS = {
 }
 
 
+@closed_test_splits()
 def train(config: CaptionConfig, place: Path, max_seconds: float | None = None) -> RunFolder:
     """Train a captioner, or go on with a training.
 

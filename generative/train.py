@@ -13,6 +13,7 @@ from attention_core.config import from_dict, to_dict
 from attention_core.curves import draw_panels
 from attention_core.order import ShuffledIndex
 from attention_core.run_folder import RunFolder
+from attention_core.splits import closed_test_splits
 from attention_core.training import fit, make_accelerator, share_of
 from attention_core.zoo import ModelError, begin_with, find_model
 from attention_env.classification import ClassifierLearner, picture_shape
@@ -159,6 +160,7 @@ class ReaderLearner(ClassifierLearner):
         return answer_loss(scores, labels, self.config.every_answer)
 
 
+@closed_test_splits()
 def train(config: GenerativeConfig, place: Path, max_seconds: float | None = None) -> RunFolder:
     """Train a model, or go on with a training.
 

@@ -24,6 +24,7 @@ from PIL import Image
 
 from attention_core.data_files import fetch
 from attention_core.picture_files import PictureError, decode_picture_file, read_picture_file
+from attention_core.splits import open_split
 from ocr.alphabet import spell
 
 BENCHMARKS = {
@@ -105,14 +106,17 @@ def load_benchmark(name: str, height: int, width: int) -> Crops:
     Raises:
         ValueError: if there is no such benchmark.
         attention_core.data_files.DataError: if its files are missing or damaged.
+        attention_core.splits.SplitError: if test data are asked for while something learns.
     """
     if name not in BENCHMARKS:
         raise ValueError(f"there is no benchmark {name!r}: choose one of {', '.join(BENCHMARKS)}")
+    open_split("test")
     return _load(_of_archive(*BENCHMARKS[name]), height, width)
 
 
 def load_svt_lexicons() -> list[list[str]]:
     """Load the 50 words, among them the true one, that each test crop of SVT is said to hold one of."""
+    open_split("test")
     lines = fetch(SVT_LEXICON).read_text(encoding="utf-8").splitlines()
     return [[spell(word) for word in line.split("\t")[1].split(",")] for line in lines]
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from attention_core.config import from_dict, to_dict
 from attention_core.curves import draw_panels
 from attention_core.run_folder import RunFolder
+from attention_core.splits import closed_test_splits
 from attention_core.training import ERROR_RATE, fit, make_accelerator, share_of
 from attention_core.zoo import ModelError, begin_with, find_model
 from ocr.alphabet import encode
@@ -110,6 +111,7 @@ def new_reader(config: OCRConfig) -> Reader:
         return Reader(config)
 
 
+@closed_test_splits()
 def train(config: OCRConfig, place: Path, max_seconds: float | None = None) -> RunFolder:
     """Train a reader, or go on with a training.
 

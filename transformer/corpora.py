@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from attention_core.data_files import fetch
+from attention_core.splits import open_split
 from transformer.config import TransformerConfig
 
 SPLITS = {"train": "train", "validation": "val", "test": "test_2016_flickr"}
@@ -58,7 +59,9 @@ def load_corpus(config: TransformerConfig, split: str) -> Corpus:
     Raises:
         CorpusError: if files of one's own cannot be read or do not belong together, or there are none of the split.
         attention_core.data_files.DataError: if data files are missing or damaged.
+        attention_core.splits.SplitError: if test data are asked for while something learns.
     """
+    open_split(split)
     if config.data == "reverse":
         return _reversed(split)
     if config.data == "files":
@@ -135,6 +138,7 @@ def _tatoeba(source: str, target: str) -> Corpus:
         raise CorpusError(f"Tatoeba's pairs are of English and {' or '.join(TATOEBA)}, not of {source} and {target}")
     if source != "en":
         pairs = Corpus(pairs.targets, pairs.sources)
+    # The test sentences too, though only to leave them out.
     held = {_plain(line) for split in ("validation", "test") for lines in _multi30k(split, source, target) for line in lines}
     kept = [pair for pair in zip(*pairs, strict=True) if not held & {_plain(side) for side in pair}]
     return Corpus([one for one, _ in kept], [other for _, other in kept])

@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from attention_core.config import from_dict, to_dict
 from attention_core.curves import draw_panels
 from attention_core.run_folder import RunFolder
+from attention_core.splits import closed_test_splits
 from attention_core.training import ERROR_RATE, fit, make_accelerator
 from attention_core.zoo import ModelError, find_model
 from transformer.batches import Pair, TokenBatches, pad
@@ -163,6 +164,7 @@ def new_transformer(config: TransformerConfig, vocabulary: Vocabulary) -> Transf
         return Transformer(config, len(vocabulary))
 
 
+@closed_test_splits()
 def train(config: TransformerConfig, place: Path, max_seconds: float | None = None) -> RunFolder:
     """Train a Transformer, or go on with a training.
 

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attention_core.splits import open_split
 from attention_env.actions import ActionError, Reader
 from attention_env.caption_scenes import SceneSource
 from attention_env.captions import END, PAD, START, CaptionSource, PicturedSource
@@ -275,11 +276,13 @@ def load_source(source: str | CaptionSource, split: str = "train") -> CaptionSou
 
     Raises:
         SourceError: for an unknown name or split, or something that is no source.
+        attention_core.splits.SplitError: if test data are asked for while something learns.
     """
     if isinstance(source, CaptionSource):
         return source
     if source not in SOURCES:
         raise SourceError(f"unknown caption source {source!r}: choose one of {', '.join(SOURCES)}, or give a CaptionSource")
+    open_split(split)
     return _load_named(source, split)
 
 

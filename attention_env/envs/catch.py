@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attention_core.splits import open_split
 from attention_env.actions import Decision
 from attention_env.envs.glimpse import FEW, GlimpseEnv, GlimpseVectorEnv
 from attention_env.retina import Prepared
@@ -42,15 +43,21 @@ class Games:
         return len(self.starts)
 
 
-@cache
 def load_games(split: str) -> Games:
     """Draw the games of a split by NumPy's frozen generator, the same ones everywhere.
 
     Raises:
         SourceError: if there is no such split.
+        attention_core.splits.SplitError: if test data are asked for while something learns.
     """
     if split not in GAMES:
         raise SourceError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
+    open_split(split)
+    return _draw_games(split)
+
+
+@cache
+def _draw_games(split: str) -> Games:
     seed, count = GAMES[split]
     chance = np.random.RandomState(seed)
     column, speed = chance.randint(SIDE, size=count), chance.uniform(-FASTEST, FASTEST, size=count)
