@@ -42,6 +42,7 @@ COMMANDS: dict[tuple[str, str], tuple[str, str, str]] = {
     ("data", "fetch"): ("data", "fetch", "download data sets"),
     ("zoo", "list"): ("zoo", "show", "list the released models"),
     ("zoo", "check"): ("zoo", "check", "evaluate the released models, and compare with what is claimed"),
+    ("zoo", "train"): ("zoo", "train", "train a released model anew, by the commands that made it"),
     ("zoo", "release"): ("zoo", "release", "put a trained model into the zoo"),
 }
 

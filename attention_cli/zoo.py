@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -77,6 +78,35 @@ def write_results(root: Path) -> None:
     readme = root / "README.md"
     write_text_atomically(root / PAGE, page(models))
     write_text_atomically(readme, with_table(readme.read_text(encoding="utf-8"), figures_table(models, False)))
+
+
+@dataclass(frozen=True)
+class TrainArguments:
+    """Train a released model anew, by the commands that made it; the same again goes on where it was interrupted."""
+
+    name: Annotated[str, tyro.conf.Positional]
+    """The model's name in the zoo."""
+    out: Path | None = None
+    """Run folder, or folder of run folders where trainings go on from each other; runs/<name> by default."""
+    max_seconds: float | None = None
+    """End cleanly after so many seconds, with a checkpoint to go on from."""
+
+
+def train(arguments: list[str], program: str) -> int:
+    """`attention zoo train`."""
+    asked = tyro.cli(TrainArguments, args=arguments, prog=program)
+    from attention_cli.main import main
+    from attention_core.released import released
+    from attention_core.run_folder import RunFolder
+
+    began = time.monotonic()
+    for words, folder in released(asked.name).steps(asked.out or Path("runs") / asked.name):
+        print(f"attention {' '.join(words)}", flush=True)
+        left = [] if asked.max_seconds is None else ["--max-seconds", str(max(0.0, asked.max_seconds - (time.monotonic() - began)))]
+        status = main([*words, *left])
+        if status or not RunFolder(folder, writes=False).finished():
+            return status
+    return 0
 
 
 @dataclass(frozen=True)

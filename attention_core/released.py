@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
@@ -21,6 +22,7 @@ from attention_core.config import check_above_zero, check_choice, from_dict, loa
 from attention_core.statistics import wilson_interval
 
 FIGURES = "figures.yaml"
+PREVIOUS = "PREVIOUS"
 PAGE = "docs/results.md"
 BEGIN, END = "<!-- results: cut from docs/results.md -->", "<!-- end of results -->"
 """Around the table in README."""
@@ -108,7 +110,7 @@ class Released:
         name: in the zoo.
         group: which table it belongs to, a key of `GROUPS`.
         task: what it does, in words.
-        train: the command that made it, or several that go on from each other.
+        train: the commands that made it, one after the other; `PREVIOUS` stands for the run folder of the one before.
         check: the command that gives the figures.
         time: how long the training took, in words.
         hardware: on what.
@@ -134,6 +136,20 @@ class Released:
         for command in (*self.train, self.check):
             if not command.startswith("attention "):
                 raise ValueError(f"train and check must be commands of ours, 'attention …', got {command!r}")
+
+    def steps(self, out: Path) -> list[tuple[list[str], Path]]:
+        """Tell how to train it: for each command its words, without the first, and the run folder that they name.
+
+        Args:
+            out: the run folder; of several commands, each has one in it.
+        """
+        folders = [out / str(number) for number in range(1, len(self.train) + 1)] if len(self.train) > 1 else [out]
+        steps, previous = [], ""
+        for command, folder in zip(self.train, folders, strict=True):
+            words = [previous if word == PREVIOUS else word for word in shlex.split(command)[1:]]
+            steps.append(([*words, "--out", str(folder)], folder))
+            previous = str(folder)
+        return steps
 
     def parameters(self) -> int:
         """Count the numbers in the weights file."""
@@ -222,7 +238,7 @@ def figures_table(models: Sequence[Released], whole: bool) -> str:
 def _making_table(models: Sequence[Released]) -> str:
     rows = ["| model | parameters | training | hardware | made by | checked by |", "|---|---|---|---|---|---|"]
     for model in models:
-        made = ", then ".join(f"`{command}`" for command in model.train)
+        made = f"`{model.train[0]}`" if len(model.train) == 1 else f"`attention zoo train {model.name}`"
         about = [model.name, f"{model.parameters():,}", model.time, model.hardware, made, f"`{model.check}`"]
         rows.append(f"| {' | '.join(about)} |")
     return "\n".join(rows)

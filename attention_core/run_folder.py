@@ -164,6 +164,11 @@ class RunFolder:
         folders = sorted(path for path in (self.path / "checkpoint").glob("*") if path.name.isdigit())
         return (int(folders[-1].name), folders[-1]) if folders else None
 
+    def finished(self) -> bool:
+        """Tell whether the newest checkpoint has seen all updates that the configuration asks for."""
+        newest = self.newest_checkpoint()
+        return newest is not None and newest[0] >= int(load_yaml(self.config)["training"]["updates"])
+
     def close(self) -> None:
         """Close the TensorBoard events."""
         if self._events is not None:

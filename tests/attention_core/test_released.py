@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 
 from attention_cli.main import COMMANDS, main
 from attention_core import zoo
+from attention_core.config import from_dict, to_dict
 from attention_core.released import (
     BEGIN,
     END,
@@ -24,11 +26,14 @@ from attention_core.released import (
     released,
     with_table,
 )
+from attention_core.run_folder import RunFolder
 from attention_core.zoo import ModelError
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURE = Figure("error", "value", 1.25, 0.03, examples=10_000, spread="1.2 ± 0.1 (3 seeds)", paper="2 %")
 NAMES = zoo.zoo_names()
+CHOSEN_LATER = {"start", "beams", "length_power"}
+"""Settings that do not matter to the training, or that name another folder."""
 
 
 @pytest.fixture
@@ -119,6 +124,53 @@ def test_what_is_said_of_a_released_model_can_be_checked(name: str) -> None:
 
 def test_parameters_are_those_of_the_weights_file() -> None:
     assert released("ram-digits").parameters() == 203_029
+
+
+# Training anew --------------------------------------------------------------------------------------------------------
+
+
+def test_trainings_go_on_from_each_other() -> None:
+    train = ("attention draw train --updates 3", 'attention draw train --kwargs "a: {b: 1}" --start PREVIOUS')
+    steps = dataclasses.replace(released("ram-digits"), train=train).steps(Path("runs/toy"))
+    assert steps == [
+        (["draw", "train", "--updates", "3", "--out", "runs/toy/1"], Path("runs/toy/1")),
+        (["draw", "train", "--kwargs", "a: {b: 1}", "--start", "runs/toy/1", "--out", "runs/toy/2"], Path("runs/toy/2")),
+    ]
+    ((words, folder),) = released("ram-digits").steps(Path("runs/toy"))
+    assert folder == Path("runs/toy")
+    assert words[-2:] == ["--out", "runs/toy"]
+
+
+def test_a_model_is_trained_anew_and_goes_on_where_it_was_interrupted(copied: Path, tmp_path: Path) -> None:
+    few = "--data digits --hidden 8 --updates 4 --validate-every 2 --log-every 2 --warmup 1"
+    change(copied, train=[f"attention vae train {few}", f"attention vae train {few} --start PREVIOUS"])
+    command, folders = ["zoo", "train", "ram-digits", "--out", str(tmp_path / "run")], [tmp_path / "run" / name for name in "12"]
+    assert main([*command, "--max-seconds", "0"]) == 0
+    assert not RunFolder(folders[0]).finished()
+    assert not folders[1].exists()
+    assert main(command) == 0
+    assert all(RunFolder(folder).finished() for folder in folders)
+    before = [(folder / "metrics.jsonl").read_bytes() for folder in folders]
+    assert main(command) == 0
+    assert [(folder / "metrics.jsonl").read_bytes() for folder in folders] == before
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_released_models_settings_are_those_that_its_last_command_asks_for(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def train(config: Any, *_: Any) -> None:
+        asked.append(config)
+        raise KeyboardInterrupt
+
+    for module in ("agents.registry", "generative.train", "captioning.train", "ocr.train", "transformer.train"):
+        monkeypatch.setattr(f"{module}.train", train)
+    assert [main(words) for words, _ in released(name).steps(Path("runs"))] == [130] * len(asked)
+    saved = yaml.safe_load((zoo.ZOO / name / "config.yaml").read_text(encoding="utf-8"))
+    settings = to_dict(asked[-1])
+    saved = to_dict(from_dict(type(asked[-1]), {key: saved[key] for key in settings if key in saved}))
+    differing = {key: (value, saved[key]) for key, value in settings.items() if saved[key] != value}
+    assert set(differing) <= CHOSEN_LATER, differing
 
 
 # Checking -----------------------------------------------------------------------------------------------------------
