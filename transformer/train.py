@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,9 @@ class TranslationLearner:
         self.chooses = ERROR_RATE if config.data == "reverse" else "validation/lost_bleu"
         corpus = load_corpus(config, "train")
         self.validation = load_corpus(config, "validation")
-        self.vocabulary = learn_vocabulary([*corpus.sources, *corpus.targets], config.vocabulary)
+        # Of Multi30k's sentences alone even where others are added: those are what is translated in the end.
+        words = load_corpus(replace(config, data="multi30k"), "train") if config.data == "multi30k_tatoeba" else corpus
+        self.vocabulary = learn_vocabulary([*words.sources, *words.targets], config.vocabulary)
         self.pairs, corpus = _short_enough(corpus, self.vocabulary, config)
         self.cuts = [
             PieceDropout(self.vocabulary, lines, config.piece_dropout, config.seed) for lines in corpus if config.piece_dropout

@@ -287,7 +287,7 @@ def test_wrong_settings_are_named(changes: dict[str, Any], says: str) -> None:
 
 
 def test_published_settings_are_those_of_the_data() -> None:
-    assert published_config("multi30k").training.average_last == 10
+    assert published_config("multi30k").norm_first
     assert published_config("multi30k_tatoeba").data == "multi30k_tatoeba"
     assert published_config("reverse").vocabulary == 300
 

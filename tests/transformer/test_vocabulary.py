@@ -109,6 +109,10 @@ def test_leaving_merges_out_loses_no_text(vocabulary: Vocabulary, text: str, sha
         assert all(len(vocabulary.pieces[number]) == 1 for number in numbers)
 
 
+def test_the_vocabulary_does_not_depend_on_the_direction() -> None:
+    assert learn_vocabulary([*LINES, *reversed(LINES)], 330).merges == learn_vocabulary(LINES[::-1] * 2, 330).merges
+
+
 def test_words_are_cut_in_many_ways_that_the_seed_decides(vocabulary: Vocabulary) -> None:
     def cuts(seed: int) -> list[list[int]]:
         dropout = PieceDropout(vocabulary, LINES, 0.3, seed)
