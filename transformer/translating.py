@@ -60,14 +60,14 @@ def search(
 
     def step(tokens: Tensor, state: Any, task: Task) -> tuple[Tensor, Any]:
         scores, state = model.advance(tokens, state, task.memory)
-        return _end_in_time(scores, state.place, task.limits), state
+        return _end_where_it_may(scores, state.place, task.limits), state
 
     def step_anew(tokens: Tensor, state: Prefix, task: Task) -> tuple[Tensor, Prefix]:
         written, memory = torch.cat((state.tokens, tokens[:, None]), 1), task.memory
         copies = torch.arange(len(memory.mask), device=tokens.device).repeat_interleave(len(tokens) // len(memory.mask))
         each = Memory(tuple(type(layer)(*(part[copies] for part in layer)) for layer in memory.layers), memory.mask[copies])
         scores = model.score(model.decode(written, each)[:, -1])
-        return _end_in_time(scores, torch.full_like(tokens, written.shape[1]), task.limits), Prefix(written)
+        return _end_where_it_may(scores, torch.full_like(tokens, written.shape[1]), task.limits), Prefix(written)
 
     count, device = len(source), source.device
     limits = longest if isinstance(longest, Tensor) else torch.full((count,), longest + 1, device=device)
@@ -80,13 +80,20 @@ def search(
     return beam_search(way, state, task, count, START, END, most, beams, length_penalty(length_power), (PAD,), device)
 
 
-def _end_in_time(scores: Tensor, places: Tensor, limits: Tensor) -> Tensor:
-    """Let the next token, of scores (B, V), be the end where it is the last one; `places`, (B,), are the tokens' numbers."""
+def _end_where_it_may(scores: Tensor, places: Tensor, limits: Tensor) -> Tensor:
+    """Let the next token, of scores (B, V), be the end where it is the last one, and not where it is the first.
+
+    To a beam search a translation of nothing at all, with what smoothed labels leave it, is likelier than many a long one.
+
+    Args:
+        scores: of the next token.
+        places: (B,), its number.
+        limits: of the sources, the number of the last one.
+    """
     last = places >= limits.repeat_interleave(len(places) // len(limits))
-    if last.any():
-        others = torch.arange(scores.shape[1], device=scores.device) != END
-        scores = scores.masked_fill(last[:, None] & others, -torch.inf)
-    return scores
+    end = torch.arange(scores.shape[1], device=scores.device) == END
+    wrong = torch.where(last[:, None], ~end, end & (places == 1)[:, None])
+    return scores.masked_fill(wrong, -torch.inf)
 
 
 def translate(

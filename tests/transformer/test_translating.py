@@ -54,7 +54,7 @@ def log_probability(model: Transformer, source: Tensor, tokens: Tensor, length: 
     """Sum what whole-sentence scores say of a translation's tokens, of which padding is none."""
     target = torch.cat((torch.tensor([START]), tokens[:length]))
     scores = model.score(model(source[None], target[None, :-1]))[0]
-    scores[:, PAD] = -torch.inf
+    scores[:, PAD] = scores[0, END] = -torch.inf
     return float(scores.log_softmax(-1).gather(1, target[1:, None]).sum())
 
 
@@ -99,6 +99,20 @@ def test_each_translation_has_a_length_of_its_own_at_most(beams: int, cached: bo
         assert alone.tokens[0].tolist() == found.tokens[row, :limit].tolist()
         assert alone.scores[0].item() == pytest.approx(found.scores[row].item(), abs=1e-4)
         assert alone.scores.isfinite().all()
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("cached", [False, True])
+def test_no_translation_is_empty_unless_it_must_be(beams: int, cached: bool) -> None:
+    model, source = make_model(), make_sources(16)
+    with torch.no_grad():  # the likeliest token of all, wherever it may be
+        model.embedding.weight[END] = 10 * model.embedding.weight.mean(0)
+    limits = torch.full((16,), 5)
+    limits[3] = 1
+    found = search(model, source, limits, beams, 0.6, cached)
+    assert found.lengths[3] == 1
+    assert (found.tokens[torch.arange(16) != 3, 0] != END).all()
+    assert found.scores.isfinite().all()
 
 
 def test_padding_is_never_written() -> None:
