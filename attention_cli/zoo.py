@@ -18,9 +18,14 @@ class ListArguments:
 def show(arguments: list[str], program: str) -> None:
     """`attention zoo list`."""
     tyro.cli(ListArguments, args=arguments, prog=program)
-    from attention_core.released import all_released
+    from attention_core.released import FIGURES, released
+    from attention_core.zoo import ZOO, zoo_names
 
-    for model in all_released():
+    for name in zoo_names():
+        if not (ZOO / name / FIGURES).exists():
+            print(f"{name:<34} nothing is said of it yet: write its {FIGURES}")
+            continue
+        model = released(name)
         first = model.figures[0]
         figure = f"{first.name} {first.shown(first.value)}"
         print(f"{model.name:<34} {model.parameters() / 1e6:5.2f} M parameters  {figure:<42} {model.task}")
