@@ -205,9 +205,10 @@ def page(models: Sequence[Released]) -> str:
     """Write the results of models as Markdown: for each group its figures, and how its models were made and are checked."""
     parts = [
         "# Results",
-        "Made by `attention zoo check --markdown` from `zoo/*/figures.yaml`, whose figures it has checked. All are on test "
-        "data, which chose nothing; the interval is of 95 % (Wilson) over the examples, ± a standard deviation over seeds, and "
-        "each figure is of one training where no seeds are named. Cards say how each model was chosen, and what it cannot do.",
+        "Made from `zoo/*/figures.yaml`; `attention zoo check` evaluates the models anew and says which figures hold, and with "
+        "`--markdown` writes this page if all do. All are on test data, which chose nothing; the interval is of 95 % (Wilson) over "
+        "the examples, ± a standard deviation over seeds, and each figure is of one training where no seeds are named. Cards say "
+        "how each model was chosen, and what it cannot do.",
     ]
     for group, heading in GROUPS.items():
         members = [model for model in models if model.group == group]
