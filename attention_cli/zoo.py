@@ -70,16 +70,17 @@ def check(arguments: list[str], program: str) -> int:
             all_hold &= figure.holds(found)
     console.print(table)
     if all_hold and asked.markdown:
-        write_results(Path.cwd())
+        write_results()
     return 0 if all_hold else 1
 
 
-def write_results(root: Path) -> None:
-    """Write the page of results and README's table below a folder."""
+def write_results() -> None:
+    """Write the page of results and README's table beside the zoo."""
     from attention_core.files import write_text_atomically
     from attention_core.released import PAGE, all_released, figures_table, page, with_table
+    from attention_core.zoo import ZOO
 
-    models = all_released()
+    models, root = all_released(), ZOO.parent
     readme = root / "README.md"
     write_text_atomically(root / PAGE, page(models))
     write_text_atomically(readme, with_table(readme.read_text(encoding="utf-8"), figures_table(models, False)))

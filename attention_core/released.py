@@ -33,8 +33,6 @@ GROUPS = {
     "words": "Reading words",
     "translation": "Translating",
 }
-SCALE = {"%": 100.0}
-"""What an evaluation's number is multiplied by in a unit; 1 in others."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ class Figure:
             value = value.get(name) if isinstance(value, dict) else None
         if not isinstance(value, int | float):
             raise ValueError(f"the evaluation has no number {self.key}: it has {', '.join(evaluation)}")
-        return value * SCALE.get(self.unit, 1.0)
+        return 100.0 * value if self.unit == "%" else float(value)
 
     def holds(self, found: float) -> bool:
         """Whether what was found is what is claimed."""
@@ -154,7 +152,7 @@ class Released:
     def parameters(self) -> int:
         """Count the numbers in the weights file."""
         with safe_open(zoo.ZOO / self.name / zoo.WEIGHTS, "pt") as file:
-            return sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118 (no mapping)
+            return sum(math.prod(tensor.get_shape()) for tensor in map(file.get_slice, file.keys()))
 
     def evaluate(self) -> dict[str, Any]:
         """Run the command that checks it, in a process of its own.

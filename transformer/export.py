@@ -21,6 +21,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -142,9 +143,8 @@ def export(model: Transformer, vocabulary: Vocabulary, folder: Path) -> Differen
 
 def _need_packages() -> None:
     try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
+        for package in ("onnx", "onnxruntime", "onnxscript"):
+            import_module(package)
     except ImportError as error:
         raise ExportError('exporting needs onnx and onnxruntime: pip install "attention-suite[onnx]"') from error
 

@@ -134,16 +134,16 @@ def losses(score: Callable[[Tensor], Tensor], told: Tensor, wanted: Tensor, conf
     for part in zip(torch.split(told, CHUNK, 1), torch.split(wanted, CHUNK, 1), strict=True):
         found = checkpoint(_summed_losses, score, *part, config.label_smoothing, use_reentrant=False, preserve_rng_state=False)
         sums = {name: sums.get(name, 0.0) + value for name, value in found.items()}
-    return {name: value / wanted.numel() * (readings if name == "disagreement" else 1) for name, value in sums.items()}
+    return {name: value / wanted.numel() for name, value in sums.items()}
 
 
 def _summed_losses(score: Callable[[Tensor], Tensor], told: Tensor, wanted: Tensor, smoothing: float) -> dict[str, Tensor]:
-    """Sum the parts of the loss over tokens, (readings, count, d) and (readings, count)."""
+    """Sum the parts of the loss over what is told of tokens, (readings, count, d), and the true ones, (readings, count)."""
     scores = score(told)
     parts = {"tokens": F.cross_entropy(scores.flatten(0, 1), wanted.flatten(), label_smoothing=smoothing, reduction="sum")}
     if len(scores) == 2:
         one, other = scores.log_softmax(-1)
-        parts["disagreement"] = 0.5 * ((one.exp() - other.exp()) * (one - other)).sum()
+        parts["disagreement"] = ((one.exp() - other.exp()) * (one - other)).sum()  # half of it for each reading
     return parts
 
 

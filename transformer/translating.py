@@ -91,9 +91,11 @@ def _end_where_it_may(scores: Tensor, places: Tensor, limits: Tensor) -> Tensor:
         limits: of the sources, the number of the last one.
     """
     last = places >= limits.repeat_interleave(len(places) // len(limits))
-    end = torch.arange(scores.shape[1], device=scores.device) == END
-    wrong = torch.where(last[:, None], ~end, end & (places == 1)[:, None])
-    return scores.masked_fill(wrong, -torch.inf)
+    end = scores[:, END].masked_fill((places == 1) & ~last, -torch.inf)
+    if last.any():
+        scores = scores.masked_fill(last[:, None], -torch.inf)
+    scores[:, END] = end
+    return scores
 
 
 def translate(

@@ -201,8 +201,7 @@ def test_the_page_is_not_written_about_some_models(capsys: pytest.CaptureFixture
     assert "leave the names out" in capsys.readouterr().err
 
 
-def test_the_page_is_written_if_all_holds(copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_the_page_is_written_if_all_holds(copied: Path, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(f"Before.\n{BEGIN}\nold\n{END}\nAfter.\n", encoding="utf-8")
     change(copied, check=f"attention rl evaluate {copied.parent}")
     assert main(["zoo", "check", "--markdown"]) == 0

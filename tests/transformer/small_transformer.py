@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from attention_core.config import from_dict
 from transformer.config import TransformerConfig
 from transformer.model import Transformer
 from transformer.vocabulary import END, PAD
@@ -15,7 +16,7 @@ TOKENS = 24
 def make_model(seed: int = 3, tokens: int = TOKENS, **settings: object) -> Transformer:
     """Make one of random weights, large enough that what it writes depends on what it reads, in evaluation mode."""
     torch.manual_seed(seed)
-    model = Transformer(TransformerConfig(longest=40, **settings), tokens)  # type: ignore[arg-type]
+    model = Transformer(from_dict(TransformerConfig, {"longest": 40, **settings}), tokens)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "bias" in name:
