@@ -21,7 +21,8 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 from agents.comparison import Result, load_results
 from agents.comparison_config import ComparisonConfig
 from attention_core.curves import STYLE
-from attention_core.files import write_atomically, write_text_atomically
+from attention_core.files import write_text_atomically
+from attention_core.pictures import save_figure
 from attention_core.statistics import (
     Array,
     Strata,
@@ -279,7 +280,7 @@ def _draw(path: Path, size: tuple[float, float], paint: Callable[[Figure], None]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=size, layout="constrained")
         paint(figure)
-        write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=130, format="png"))
+        save_figure(figure, path, 130)
     return f"![{path.stem.replace('_', ' ')}]({path.name})"
 
 

@@ -9,6 +9,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from attention_core.pictures import save_figure
 from attention_core.run_folder import RunFolder
 
 STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3}
@@ -45,5 +46,5 @@ def draw_panels(folder: RunFolder, panels: dict[str, list[str]], counted: str) -
             if len(names) > 1 and axes.lines:
                 axes.legend()
         path = folder.figures / "curves.png"
-        figure.savefig(path, dpi=120)
+        save_figure(figure, path, 120)
     return path

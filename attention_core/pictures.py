@@ -1,12 +1,29 @@
-"""Writing pictures that move."""
+"""Writing figures, and pictures that move."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from matplotlib.figure import Figure
 from PIL import Image
 
 from attention_core.files import write_atomically
+
+
+def save_figure(figure: Figure, path: Path, dots: int) -> None:
+    """Write a figure, whole or not at all, as what its place's ending says: png, jpg, svg, pdf and others; as PNG without one.
+
+    Args:
+        figure: the figure.
+        path: its place.
+        dots: pixels of an inch.
+
+    Raises:
+        ValueError: if the ending is of no such kind, naming those that are.
+        attention_core.files.SaveError: if it cannot be written.
+    """
+    kind = path.suffix.removeprefix(".") or "png"
+    write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=dots, format=kind))
 
 
 def write_gif(frames: list[list[Image.Image]], out: Path, milliseconds: int = 450, last: int = 1500) -> None:

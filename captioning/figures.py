@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from attention_core.files import write_atomically
+from attention_core.pictures import save_figure
 from attention_env.caption_scenes import SceneSource
 from captioning.config import CaptionConfig
 from captioning.decoder import Captioner
@@ -96,7 +96,7 @@ def draw(pixels: NDArray[np.uint8], words: list[str], written: Written, hard: bo
                 _frame(axes, pixels, int(written.places[step, 0]), side)
             else:
                 _light(axes, pixels, written.weights[step, 0].view(side, side))
-        write_atomically(out, lambda path: figure.savefig(path, format="png", dpi=110))
+        save_figure(figure, out, 110)
 
 
 def _frame(axes: Axes, pixels: NDArray[np.uint8], place: int, side: int) -> None:

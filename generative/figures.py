@@ -14,7 +14,7 @@ from torch import Tensor
 
 from attention_core.curves import STYLE
 from attention_core.files import write_atomically
-from attention_core.pictures import write_gif
+from attention_core.pictures import save_figure, write_gif
 from attention_env.classification import make_environment, show
 from generative.config import ReaderConfig
 from generative.draw import DRAW, Look
@@ -249,7 +249,7 @@ def write_divergences(bound: Bound, path: Path) -> Path:
         axes.set_xlabel("step")
         axes.set_ylabel("KL divergence in nats")
         axes.set_title(f"what each step tells: {sum(bound.divergences):.1f} nats in all, of {bound.nats:.1f}")
-        write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=120, format="png"))
+        save_figure(figure, path, 120)
     return path
 
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from attention_core.files import write_atomically
 from attention_core.picture_files import PictureError, read_picture_file
+from attention_core.pictures import save_figure
 from ocr.config import OCRConfig
 from ocr.crops import squeeze
 from ocr.evaluate import read_lexicon
@@ -140,7 +140,7 @@ def explain(found: Sequence[ReadFile], out: Path) -> None:
                 lit = one.crop if place is None else _light(one, place)
                 axes.imshow(lit, cmap="gray", vmin=0, vmax=255, aspect="auto")
                 axes.set_title(f"{one.word} {one.confidence:.0%}" if place is None else one.word[place])
-        write_atomically(out, lambda path: figure.savefig(path, format="png", dpi=110))
+        save_figure(figure, out, 110)
 
 
 def _light(one: ReadFile, place: int) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from attention_core.files import write_atomically
+from attention_core.pictures import save_figure
 from ocr.crops import load_training
 from ocr.words import WordStream
 from ocr.words_config import WordConfig
@@ -58,4 +58,4 @@ def _draw(parts: dict[str, Words], out: Path) -> None:
             for axes, (crop, word) in zip(grid.flat, words, strict=False):
                 axes.imshow(crop, cmap="gray", vmin=0, vmax=255, aspect="auto")
                 axes.set_title(word, pad=2)
-        write_atomically(out, lambda path: figure.savefig(path, format="png", dpi=110))
+        save_figure(figure, out, 110)

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from attention_core.files import write_atomically
+from attention_core.pictures import save_figure
 from transformer.attention import MultiHeadAttention
 from transformer.layers import DecoderLayer
 from transformer.model import Transformer
@@ -103,7 +103,7 @@ def draw_heads(model: Transformer, vocabulary: Vocabulary, source: str, translat
             else:
                 axes.set_axis_off()
         figure.colorbar(shades, ax=grid, ticks=[0, 0.5, 1], fraction=0.03, pad=0.01).outline.set_visible(False)
-        write_atomically(out, lambda path: figure.savefig(path, format="png", dpi=140))
+        save_figure(figure, out, 140)
 
 
 def _name_pieces(axes: Axes, along: Sequence[str], down: Sequence[str]) -> None:
