@@ -144,7 +144,7 @@ def main(asked: Arguments) -> None:
         for seed in range(ablation.seeds)  # all of one seed first, so that a part of the work is a whole comparison
         for name in ablation.contenders
     }
-    Parallel(n_jobs=asked.jobs)(
+    Parallel(n_jobs=asked.jobs, prefer="threads")(  # each waits for a process
         delayed(train)(f"{ablation.command} {ablation.contenders[name]}", folder, seed) for (name, seed), folder in folders.items()
     )
     values = {
