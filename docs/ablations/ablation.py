@@ -16,11 +16,10 @@ moment is chosen. Trainings that are finished are not repeated, and one that was
 
 from __future__ import annotations
 
-import json
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -82,7 +81,7 @@ class Ablation:
     title: str
     command: str
     figure: Measure
-    contenders: dict[str, str] = field(default_factory=dict)
+    contenders: dict[str, str]
     seeds: int = 3
 
 
@@ -102,8 +101,8 @@ def train(command: str, folder: Path, seed: int) -> None:
 
 def last_value(folder: Path, measure: Measure) -> float:
     """Give what the last validation found."""
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    return measure.scale * next(float(row[measure.key]) for row in reversed(rows) if measure.key in row)
+    *_, last = (row[measure.key] for row in RunFolder(folder, writes=False).rows() if measure.key in row)
+    return measure.scale * float(last)
 
 
 def table(ablation: Ablation, values: dict[str, NDArray[np.float64]]) -> str:

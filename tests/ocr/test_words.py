@@ -185,8 +185,6 @@ def test_fonts_are_drawn_by_their_weights(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_words_of_the_real_list_are_as_long_as_those_of_signs(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = data_folder / texts.WORD_LIST
-    if not place.exists():
-        pytest.skip(f"needs {place}")
     monkeypatch.setattr(texts, "fetch", lambda path: place)
     lexicon.cache_clear()
     labels = [text.label for text in draw_texts(ONLY_WORDS, 4000)]
