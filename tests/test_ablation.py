@@ -2,6 +2,7 @@
 
 import importlib.util
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -36,6 +37,10 @@ def test_files_name_trainings_and_their_first_contender_changes_nothing(ablation
     assert all(words.startswith("--") for words in added[1:])
     assert len(set(added)) == len(added) > 1
     assert made.seeds >= 3
+    asked = [sys.executable, "-m", "attention_cli", *words[1:], "--help"]
+    help_page = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    for option in {word for words in (made.command, *added) for word in words.split() if word.startswith("--")}:
+        assert f"{option} " in help_page
 
 
 def test_contenders_are_trained_and_compared(
