@@ -56,6 +56,8 @@ class EvaluateArguments:
     """Read with a lexicon: a text file with a word on each line, or "full" for all words that occur in the crops."""
     by: Literal["likelihood", "distance"] = "likelihood"
     """Which word of a lexicon is taken: the likeliest, or the nearest to what is read without."""
+    turned: Literal[0, 90, 180, 270] = 0
+    """Turn the crops to the left by so many degrees before: their words then run upwards (90), or downwards (270)."""
     json: bool = False
     """Print one JSON object instead of a table."""
 
@@ -66,7 +68,8 @@ def evaluate(arguments: list[str], program: str) -> None:
     from attention_core.zoo import pick_device
     from ocr.evaluate import report
 
-    print_figures(report(asked.model, pick_device(), asked.beams, asked.labels, asked.lexicon, asked.by), asked.json)
+    found = report(asked.model, pick_device(), asked.beams, asked.labels, asked.lexicon, asked.by, asked.turned)
+    print_figures(found, asked.json)
 
 
 @dataclass(frozen=True)

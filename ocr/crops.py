@@ -16,7 +16,7 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,9 @@ TRAINING = {
 VALIDATION = ("iiit5k", "svt", "icdar2003")
 """Whose training crops validate: those that look like the benchmarks. Every fifth does, and is not learned from."""
 EVERY = 5
+
+Turned = Literal[0, 90, 180, 270]
+"""Degrees to the left by which crops are turned; with 90 a word runs upwards, with 270 downwards."""
 
 
 @dataclass
@@ -95,13 +98,14 @@ def squeeze(picture: Image.Image, height: int, width: int, name: str) -> NDArray
     return np.array(reduced)
 
 
-def load_benchmark(name: str, height: int, width: int) -> Crops:
+def load_benchmark(name: str, height: int, width: int, turned: Turned = 0) -> Crops:
     """Load the test crops of a benchmark.
 
     Args:
         name: one of `BENCHMARKS`.
         height: pixels that crops are brought to.
         width: likewise.
+        turned: degrees to the left by which crops are turned before.
 
     Raises:
         ValueError: if there is no such benchmark.
@@ -111,7 +115,7 @@ def load_benchmark(name: str, height: int, width: int) -> Crops:
     if name not in BENCHMARKS:
         raise ValueError(f"there is no benchmark {name!r}: choose one of {', '.join(BENCHMARKS)}")
     open_split("test")
-    return _load(_of_archive(*BENCHMARKS[name]), height, width)
+    return _load(_of_archive(*BENCHMARKS[name]), height, width, turned)
 
 
 def load_svt_lexicons() -> list[list[str]]:
@@ -140,13 +144,14 @@ def load_training(height: int, width: int) -> tuple[Crops, Crops]:
     return whole, _join(validating)
 
 
-def load_folder(labels: Path, height: int, width: int) -> Crops:
+def load_folder(labels: Path, height: int, width: int, turned: Turned = 0) -> Crops:
     """Load crops of one's own.
 
     Args:
         labels: a text file with a line for each crop: its file, as seen from the folder of this file, a tab, and its label.
         height: pixels that crops are brought to.
         width: likewise.
+        turned: degrees to the left by which crops are turned before.
 
     Raises:
         ValueError: if the file cannot be read, a line has no tab, or no crop is left; the crops that cannot be used are named in
@@ -162,7 +167,7 @@ def load_folder(labels: Path, height: int, width: int) -> Crops:
         if not tab:
             raise ValueError(f"line {number} of {labels} must be a file, a tab and its label, got {line!r}")
         rows.append(Labelled(name, label, labels.parent / name))
-    crops = _load(iter(rows), height, width)
+    crops = _load(iter(rows), height, width, turned)
     if not len(crops):
         reasons = "; ".join(crops.left_out.values()) or "it has no lines"
         raise ValueError(f"no crop of {labels} can be used: {reasons}")
@@ -179,7 +184,7 @@ def _of_archive(archive: str, labels: str) -> Iterator[Labelled]:
             yield Labelled(name, label, member.read())
 
 
-def _load(rows: Iterator[Labelled], height: int, width: int) -> Crops:
+def _load(rows: Iterator[Labelled], height: int, width: int, turned: Turned = 0) -> Crops:
     crops, pictures = Crops(np.empty((0, height, width), np.uint8), [], []), []
     for name, label, file in rows:
         word = spell(label)
@@ -188,7 +193,7 @@ def _load(rows: Iterator[Labelled], height: int, width: int) -> Crops:
             continue
         try:
             picture = decode_picture_file(file, name) if isinstance(file, bytes) else read_picture_file(file)
-            pictures.append(squeeze(picture, height, width, name))
+            pictures.append(squeeze(picture.rotate(turned, expand=True), height, width, name))
         except PictureError as error:
             crops.left_out[name] = str(error)
             continue

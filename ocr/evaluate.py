@@ -14,7 +14,7 @@ from rich.progress import track
 
 from ocr.alphabet import spell
 from ocr.config import OCRConfig
-from ocr.crops import BENCHMARKS, Crops, load_benchmark, load_folder, load_svt_lexicons
+from ocr.crops import BENCHMARKS, Crops, Turned, load_benchmark, load_folder, load_svt_lexicons
 from ocr.lexicon import likeliest, nearest
 from ocr.reader import Reader
 from ocr.reading import CHUNK, read_all
@@ -88,7 +88,13 @@ def read_crops(
 
 
 def score_benchmarks(
-    reader: Reader, config: OCRConfig, device: torch.device, beams: int, lexicon: Sequence[str] | str | None, by: By
+    reader: Reader,
+    config: OCRConfig,
+    device: torch.device,
+    beams: int,
+    lexicon: Sequence[str] | str | None,
+    by: By,
+    turned: Turned = 0,
 ) -> dict[str, Scores]:
     """Score a reader on every benchmark, and on SVT with its lexicons of 50 words.
 
@@ -99,10 +105,11 @@ def score_benchmarks(
         beams: of the search.
         lexicon: words that all crops are read with; `FULL` for those of the benchmark; None for none.
         by: how a lexicon's word is chosen.
+        turned: degrees to the left by which crops are turned before.
     """
     scores = {}
     for name in BENCHMARKS:
-        crops = load_benchmark(name, config.words.height, config.words.width)
+        crops = load_benchmark(name, config.words.height, config.words.width, turned)
         words = sorted(set(crops.words)) if lexicon == FULL else lexicon
         lexicons = None if words is None else [words] * len(crops)
         scores[name] = score_words(read_crops(reader, crops, config, device, beams, lexicons, by, name), crops.words)
@@ -133,6 +140,7 @@ def report(
     labels: Path | None = None,
     lexicon: str | None = None,
     by: By = "likelihood",
+    turned: Turned = 0,
 ) -> dict[str, Any]:
     """Score a saved reader.
 
@@ -143,6 +151,7 @@ def report(
         labels: crops of one's own to read in place of the benchmarks; see `ocr.crops.load_folder`.
         lexicon: a file of words to read with; "full" for the words that occur in the crops; None for none.
         by: how a lexicon's word is chosen.
+        turned: degrees to the left by which crops are turned before: how does it do on words that do not run from left to right?
 
     Returns:
         "accuracy" and "edit_similarity" by benchmark, in [0, 1], and what they are of.
@@ -156,12 +165,12 @@ def report(
     reader, config, name = load(reference, device)
     beams = config.beams if beams is None else beams
     words = lexicon if lexicon in (None, FULL) else read_lexicon(Path(lexicon))
-    about = {"beams": beams, "lexicon": lexicon or "none", "split": "test"}
+    about = {"beams": beams, "lexicon": lexicon or "none", "turned": turned, "split": "test"}
     if labels is None:
-        scores = score_benchmarks(reader, config, device, beams, words, by)
+        scores = score_benchmarks(reader, config, device, beams, words, by, turned)
         about |= {"examples": {benchmark: len(load_benchmark(benchmark, 2, 2)) for benchmark in BENCHMARKS}}
     else:
-        crops = load_folder(labels, config.words.height, config.words.width)
+        crops = load_folder(labels, config.words.height, config.words.width, turned)
         own = sorted(set(crops.words)) if words == FULL else words
         lexicons = None if own is None else [own] * len(crops)
         scores = {labels.stem: score_words(read_crops(reader, crops, config, device, beams, lexicons, by), crops.words)}

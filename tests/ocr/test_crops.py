@@ -14,7 +14,7 @@ from PIL import Image
 from attention_core.picture_files import PictureError
 from ocr.alphabet import spell
 from ocr.collections import LMDB, Collection, CollectionError, MJSynth, SynthText, open_collection
-from ocr.crops import BENCHMARKS, load_benchmark, load_folder, load_svt_lexicons, load_training, squeeze
+from ocr.crops import BENCHMARKS, Turned, load_benchmark, load_folder, load_svt_lexicons, load_training, squeeze
 
 SIZES = {"iiit5k": 3000, "svt": 647, "icdar2013": 1015, "icdar2013_857": 857}
 WORDS = ("One", "it's", "three")
@@ -85,6 +85,17 @@ def test_a_folder_of_ones_own_is_read_and_what_cannot_be_is_named(tmp_path: Path
     assert "not a whole picture" in crops.left_out["broken.png"]
     assert "30×1 pixels" in crops.left_out["line.png"]
     assert "cannot be read" in crops.left_out["absent.png"]
+
+
+@pytest.mark.parametrize(("turned", "bright"), [(0, "left"), (90, "bottom"), (180, "right"), (270, "top")])
+def test_crops_are_turned_to_the_left(tmp_path: Path, turned: Turned, bright: str) -> None:
+    shown = Image.new("L", (40, 10))
+    shown.paste(255, (0, 0, 20, 10))
+    shown.save(tmp_path / "0.png")
+    (tmp_path / "labels.tsv").write_text("0.png\tone\n", encoding="utf-8")
+    (crop,) = load_folder(tmp_path / "labels.tsv", 8, 20, turned).pictures
+    sides = {"left": crop[:, 0], "right": crop[:, -1], "top": crop[0], "bottom": crop[-1]}
+    assert [side for side, pixels in sides.items() if pixels.min() > 200] == [bright]
 
 
 @pytest.mark.parametrize(
