@@ -15,7 +15,7 @@ from gymnasium.vector import AutoresetMode
 MOVES = ("absolute", "relative")
 STARTS = ("center", "random")
 REWARDS = ("sparse", "dense")
-CAPTION_REWARDS = ("likelihood", "cider", "bleu")
+CAPTION_REWARDS = ("likelihood", "cider", "bleu", "cider_bleu")
 OUTPUTS = ("numpy", "torch")
 
 
@@ -184,8 +184,8 @@ class CaptionOptions(BatchOptions):
     Attributes:
         source: name of a source of captioned pictures ("scenes"), or an `attention_env.captions.CaptionSource`.
         split: "train", "validation" or "test" pictures of a named source; a source of one's own is used as it is.
-        reward: "likelihood": the log-likelihood of the reference's word at every step; "cider" or "bleu": the score of the whole
-            sentence at the end (see `attention_env.sentence_rewards`).
+        reward: "likelihood": the log-likelihood of the reference's word at every step; "cider", "bleu" or "cider_bleu": the
+            score of the whole sentence at the end (see `attention_env.sentence_rewards`).
         blind: observations have no "annotations": only what was looked at is seen.
         longest: words of a sentence at most, END included; None for those of the source's longest reference. A reference that is
             longer is scored up to there.

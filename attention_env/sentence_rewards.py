@@ -1,4 +1,4 @@
-"""Scores of whole sentences as rewards: CIDEr-D, and BLEU-4 that is smoothed.
+"""Scores of whole sentences as rewards: CIDEr-D, BLEU-4 that is smoothed, and both together.
 
 Sentences and references are lists of word numbers, or of anything else that can be compared: what is in them counts. To have a
 learner end its sentences well, let `END` stand in both.
@@ -112,6 +112,23 @@ class Bleu:
     def score(self, sentences: Sequence[Sentence], references: Sequence[Sequence[Sentence]]) -> NDArray[np.float64]:
         """Score sentences, each against references of its own: (n,) in [0, 1]."""
         return np.array([_bleu(sentence, own) for sentence, own in zip(sentences, references, strict=True)], np.float64)
+
+
+class CiderBleu:
+    """CIDEr-D and four times BLEU-4, in [0, 14]: what learns from one of them alone gains little in the other.
+
+    Args:
+        cider: which knows how rare words are.
+    """
+
+    BLEU_WEIGHT = 4.0
+
+    def __init__(self, cider: Cider) -> None:
+        self._cider, self._bleu = cider, Bleu()
+
+    def score(self, sentences: Sequence[Sentence], references: Sequence[Sequence[Sentence]]) -> NDArray[np.float64]:
+        """Score sentences, each against references of its own: (n,) in [0, 14]."""
+        return self._cider.score(sentences, references) + self.BLEU_WEIGHT * self._bleu.score(sentences, references)
 
 
 def _bleu(sentence: Sentence, references: Sequence[Sentence]) -> float:

@@ -12,7 +12,7 @@ HYPERPARAMETERS = Path(__file__).parent / "hyperparameters" / "captioner.yaml"
 DATA = ("flickr8k", "scenes")
 ENCODERS = ("efficientnet_lite0", "mobilenet_v2")
 STRIDES = (16, 32)
-REWARDS = ("likelihood", "cider", "bleu")
+REWARDS = ("likelihood", "cider", "bleu", "cider_bleu")
 BASELINES = ("none", "moving_average", "leave_one_out", "self_critical")
 Places = Literal["attended", "random"]
 """Where a captioner is let look: where its attention is, or at places drawn uniformly, to be measured by."""
@@ -78,9 +78,9 @@ class CaptionConfig:
     """Whether every other picture of flickr8k is seen mirrored in training."""
     least: int = 5
     """How often a word must occur in the training captions to be in the vocabulary of flickr8k."""
-    reward: Literal["likelihood", "cider", "bleu"] = "likelihood"
-    """What it learns from: the likelihood of the true words, or the score of the sentences that it writes itself, word by word and
-    place by place by REINFORCE."""
+    reward: Literal["likelihood", "cider", "bleu", "cider_bleu"] = "likelihood"
+    """What it learns from: the likelihood of the true words, or the score of the sentences that it writes itself (CIDEr-D,
+    BLEU-4, or both together), word by word and place by place by REINFORCE."""
     baseline: Literal["none", "moving_average", "leave_one_out", "self_critical"] = "moving_average"
     """What REINFORCE takes off the rewards; see `attention_core.policy_gradient`."""
     temperature: float = 1.0

@@ -22,7 +22,7 @@ from attention_env.captions import END, PAD, START, CaptionSource, PicturedSourc
 from attention_env.envs.batched import BatchedVectorEnv, SingleEnv, repeat_batch
 from attention_env.options import CaptionOptions
 from attention_env.rendering import draw_sentence
-from attention_env.sentence_rewards import Bleu, Cider, SentenceReward
+from attention_env.sentence_rewards import Bleu, Cider, CiderBleu, SentenceReward
 from attention_env.sources import SourceError
 
 SOURCES: dict[str, Callable[[str], CaptionSource]] = {"scenes": SceneSource}
@@ -236,7 +236,8 @@ class CaptionVectorEnv(BatchedVectorEnv[Said]):
         if self.settings.reward == "bleu":
             return Bleu()
         own = isinstance(self.settings.source, CaptionSource)
-        return _cider(self.source if own else load_source(self.settings.source, "train"))
+        cider = _cider(self.source if own else load_source(self.settings.source, "train"))
+        return cider if self.settings.reward == "cider" else CiderBleu(cider)
 
     def _words_so_far(self) -> list[list[int]]:
         """Give the words of every row's sentence up to now."""
@@ -314,7 +315,7 @@ class CaptionEnv(SingleEnv):
     ## Action space
     `Dict(place=Discrete(16), scores=Box(-inf, inf, (19,)))` for the scenes, `Dict(place=Discrete(L), scores=Box(-inf, inf, (V,)))`
     in general: where to look, and a score for each word, of whose softmax the words' probabilities are made. With `reward="cider"`
-    or `reward="bleu"` it is `Dict(place=Discrete(L), word=Discrete(V))`: where to look, and the next word itself.
+    (or "bleu", or "cider_bleu") it is `Dict(place=Discrete(L), word=Discrete(V))`: where to look, and the next word itself.
 
     ## Observation space
     `Dict(annotations=Box(0, 1, (16, 528)), glimpse=Box(0, 1, (528,)), word=Discrete(19))`, float32, for the scenes: all
@@ -325,10 +326,10 @@ class CaptionEnv(SingleEnv):
     ## Rewards
     `reward="likelihood"`: at every step the logarithm of the probability that the scores give to the reference's word, whatever
     the agent would have said; the next observation's word is the reference's (teacher forcing). The sum is the log-likelihood of
-    the caption. `reward="cider"`, `reward="bleu"`: 0 until the sentence ends, then its score against all references of the
-    picture, in [0, 10] or [0, 1] (`attention_env.sentence_rewards`); the next observation's word is the agent's own. The word that
-    ends a sentence counts among its words, so that breaking off costs. CIDEr knows from the training split how rare words are (in
-    a source of one's own, from that source).
+    the caption. `reward="cider"`, "bleu" or "cider_bleu": 0 until the sentence ends, then its score against all references of
+    the picture, in [0, 10], [0, 1] or [0, 14] (`attention_env.sentence_rewards`); the next observation's word is the agent's
+    own. The word that ends a sentence counts among its words, so that breaking off costs. CIDEr knows from the training split
+    how rare words are (in a source of one's own, from that source).
 
     ## Starting state
     A picture drawn uniformly from the split, and one of its references, drawn uniformly, as the teacher.

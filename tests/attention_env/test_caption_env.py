@@ -22,11 +22,11 @@ from attention_env.batch import make_batch
 from attention_env.captions import END, PAD, SPECIAL, START, CaptionedPictures, Vocabulary
 from attention_env.envs.caption import CaptionEnv, CaptionVectorEnv, load_source
 from attention_env.rendering import draw_sentence
-from attention_env.sentence_rewards import Bleu, Cider
+from attention_env.sentence_rewards import Bleu, Cider, CiderBleu
 from attention_env.sources import SourceError
 
 ID = "attention_env/Caption-v0"
-REWARDS = ("likelihood", "cider", "bleu")
+REWARDS = ("likelihood", "cider", "bleu", "cider_bleu")
 SETTINGS: list[dict[str, Any]] = [
     {},
     {"blind": True, "split": "test"},
@@ -240,13 +240,14 @@ def say(env: CaptionEnv, words: list[int]) -> tuple[float, dict[str, Any]]:
     return reward, info
 
 
-@pytest.mark.parametrize("reward", ["cider", "bleu"])
+@pytest.mark.parametrize("reward", ["cider", "bleu", "cider_bleu"])
 @pytest.mark.parametrize("words", [[A, CAT, SITS, END], [CAT, END], [END], [CAT, SITS, A, DOG, A], [CAT, SITS, END]])
 def test_a_sentence_is_scored_at_its_end_against_all_references(reward: str, words: list[int], source: CaptionedPictures) -> None:
     env = CaptionEnv(source=source, reward=reward, longest=5)
     env.reset(options={"index": 1})
     references = [[[word for word in caption if word != PAD] for caption in own] for own in CAPTIONS.tolist()]
-    scorer = Cider(references) if reward == "cider" else Bleu()
+    cider = Cider(references)
+    scorer = {"cider": cider, "bleu": Bleu(), "cider_bleu": CiderBleu(cider)}[reward]
     score, info = say(env, words)
     assert score == scorer.score([words], [references[1]])[0]
     assert info["sentence"].tolist() == words + [PAD] * (5 - len(words))
@@ -366,7 +367,7 @@ def test_before_a_reset_there_is_nothing_to_ask_for(method: str) -> None:
     [
         ({"source": "coco"}, SourceError, "unknown caption source 'coco': choose one of scenes, or give a CaptionSource"),
         ({"split": "dev"}, SourceError, "unknown split 'dev'"),
-        ({"reward": "meteor"}, ValueError, "reward='meteor' is unknown: choose one of 'likelihood', 'cider', 'bleu'"),
+        ({"reward": "meteor"}, ValueError, "reward='meteor' is unknown: choose one of 'likelihood', 'cider', 'bleu', 'cider_bleu'"),
         ({"blind": 1}, ValueError, "blind must be True or False, got 1"),
         ({"longest": 0}, ValueError, "longest must be a whole number of at least 1, got 0"),
         ({"glimpses": 3}, TypeError, "unknown setting glimpses: a caption environment takes source, split, reward, blind, longest"),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from attention_env.sentence_rewards import Bleu, Cider
+from attention_env.sentence_rewards import Bleu, Cider, CiderBleu
 
 Sentences = list[list[int]]
 
@@ -74,6 +74,14 @@ def test_a_length_that_differs_costs() -> None:
 def test_cider_without_captions_is_refused() -> None:
     with pytest.raises(ValueError, match="CIDEr needs captions"):
         Cider([])
+
+
+def test_both_together_are_cider_and_four_times_bleu() -> None:
+    sentences, references = corpus(0)
+    cider = Cider(references)
+    expected = [cider.score([one], [own])[0] + 4 * bleu(one, *own) for one, own in zip(sentences, references, strict=True)]
+    np.testing.assert_allclose(CiderBleu(cider).score(sentences, references), expected, rtol=1e-12)
+    assert max(expected) > 4  # a sentence that is one of its references
 
 
 def bleu(sentence: list[int], *references: list[int]) -> float:

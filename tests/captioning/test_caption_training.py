@@ -156,7 +156,7 @@ def test_validation_scores_a_captioner_of_scenes(tmp_path: Path) -> None:
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"data": "coco"}, "data='coco' is unknown: choose one of flickr8k, scenes"),
         ({"attention": "firm"}, "attention='firm' is unknown: choose one of soft, hard"),
-        ({"reward": "spice"}, "reward='spice' is unknown: choose one of likelihood, cider, bleu"),
+        ({"reward": "spice"}, "reward='spice' is unknown: choose one of likelihood, cider, bleu, cider_bleu"),
         ({"baseline": "learned"}, f"baseline='learned' is unknown: choose one of {', '.join(BASELINES)}"),
         ({"baseline": "leave_one_out"}, "baseline='leave_one_out' needs samples of at least 2, got 1"),
         ({"dropout": 1.0}, r"dropout must be within 0 … 1, 1 excepted; got 1.0"),
