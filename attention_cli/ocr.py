@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from attention_cli.arguments import figures_folder, peek, print_figures, print_run, use_threads
-from ocr.config import OCRConfig, published_config
+from ocr.config import By, OCRConfig, Turned, published_config
 from ocr.words_config import WordConfig
 
 
@@ -54,9 +54,9 @@ class EvaluateArguments:
     """Crops of one's own: a text file with a line for each, its file as seen from there, a tab, and its label."""
     lexicon: str | None = None
     """Read with a lexicon: a text file with a word on each line, or "full" for all words that occur in the crops."""
-    by: Literal["likelihood", "distance"] = "likelihood"
+    by: By = "likelihood"
     """Which word of a lexicon is taken: the likeliest, or the nearest to what is read without."""
-    turned: Literal[0, 90, 180, 270] = 0
+    turned: Turned = 0
     """Turn the crops to the left by so many degrees before: their words then run upwards (90), or downwards (270)."""
     json: bool = False
     """Print one JSON object instead of a table."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from attention_core.config import TrainingConfig, check_above_zero, check_at_least, check_choice, check_share, from_dict, load_yaml
 
@@ -12,7 +12,8 @@ HYPERPARAMETERS = Path(__file__).parent / "hyperparameters" / "captioner.yaml"
 DATA = ("flickr8k", "scenes")
 ENCODERS = ("efficientnet_lite0", "mobilenet_v2")
 STRIDES = (16, 32)
-REWARDS = ("likelihood", "cider", "bleu", "cider_bleu")
+Reward = Literal["likelihood", "cider", "bleu", "cider_bleu"]
+REWARDS: tuple[Reward, ...] = get_args(Reward)
 BASELINES = ("none", "moving_average", "leave_one_out", "self_critical")
 Places = Literal["attended", "random"]
 """Where a captioner is let look: where its attention is, or at places drawn uniformly, to be measured by."""
@@ -78,7 +79,7 @@ class CaptionConfig:
     """Whether every other picture of flickr8k is seen mirrored in training."""
     least: int = 5
     """How often a word must occur in the training captions to be in the vocabulary of flickr8k."""
-    reward: Literal["likelihood", "cider", "bleu", "cider_bleu"] = "likelihood"
+    reward: Reward = "likelihood"
     """What it learns from: the likelihood of the true words, or the score of the sentences that it writes itself (CIDEr-D,
     BLEU-4, or both together), word by word and place by place by REINFORCE."""
     baseline: Literal["none", "moving_average", "leave_one_out", "self_critical"] = "moving_average"

@@ -15,6 +15,10 @@ ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 CONVOLUTIONS = ("base", "recursive", "recurrent")
 Form = Literal["1c", "1u", "2u", "attention"]
 FORMS: tuple[Form, ...] = get_args(Form)
+By = Literal["likelihood", "distance"]
+"""How a word of a lexicon is chosen: the likeliest under the reader, or the nearest to what it reads without."""
+Turned = Literal[0, 90, 180, 270]
+"""Degrees to the left by which crops are turned before they are read: with 90 their words run upwards, with 270 downwards."""
 PAIRS = 4
 """Pairs of convolutions, the first three with pooling after them."""
 

@@ -16,7 +16,7 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from attention_core.data_files import fetch
 from attention_core.picture_files import PictureError, decode_picture_file, read_picture_file
 from attention_core.splits import open_split
 from ocr.alphabet import spell
+from ocr.config import Turned
 
 BENCHMARKS = {
     "iiit5k": ("ocr/iiit5k/test.tar.gz", "ocr/iiit5k/test.tsv"),
@@ -46,9 +47,6 @@ TRAINING = {
 VALIDATION = ("iiit5k", "svt", "icdar2003")
 """Whose training crops validate: those that look like the benchmarks. Every fifth does, and is not learned from."""
 EVERY = 5
-
-Turned = Literal[0, 90, 180, 270]
-"""Degrees to the left by which crops are turned; with 90 a word runs upwards, with 270 downwards."""
 
 
 @dataclass

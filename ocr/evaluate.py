@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from rapidfuzz.distance import Levenshtein
@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import track
 
 from ocr.alphabet import spell
-from ocr.config import OCRConfig
-from ocr.crops import BENCHMARKS, Crops, Turned, load_benchmark, load_folder, load_svt_lexicons
+from ocr.config import By, OCRConfig, Turned
+from ocr.crops import BENCHMARKS, Crops, load_benchmark, load_folder, load_svt_lexicons
 from ocr.lexicon import likeliest, nearest
 from ocr.reader import Reader
 from ocr.reading import CHUNK, read_all
@@ -23,9 +23,6 @@ FULL = "full"
 """The lexicon of all words of a benchmark."""
 SVT_50 = "svt_50"
 """SVT with its lexicons of 50 words."""
-
-By = Literal["likelihood", "distance"]
-"""How a word of a lexicon is chosen: the likeliest under the reader, or the nearest to what it reads without."""
 
 
 @dataclass(frozen=True)

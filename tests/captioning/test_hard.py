@@ -145,6 +145,7 @@ def test_words_that_are_over_count_for_nothing() -> None:
         {"baseline": "none", "expected": 1.0},
         {"reward": "cider", "baseline": "self_critical"},
         {"reward": "bleu", "baseline": "moving_average"},
+        {"reward": "cider_bleu", "baseline": "leave_one_out", "samples": 2},
         {"reward": "cider", "baseline": "self_critical", "attention": "soft"},
     ],
     ids=str,

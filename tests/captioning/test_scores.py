@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from java import needs_java
 from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.meteor.meteor import Meteor
@@ -16,8 +17,6 @@ from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
 from captioning.scores import ScoreError, Scores, score
-
-needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="COCO's tokeniser and METEOR need Java")
 
 CANDIDATES = [
     "a man in a red shirt is climbing a rock",

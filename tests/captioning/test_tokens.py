@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from java import needs_java
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
 from attention_env.captions import END, SPECIAL, UNKNOWN
 from captioning.tokens import build_vocabulary, tokenize
-
-needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="COCO's tokeniser needs Java")
 
 # What COCO's tokeniser makes of these; `test_hard_cases_are_what_coco_makes_of_them` asks it.
 HARD = {

@@ -14,7 +14,8 @@ from PIL import Image
 from attention_core.picture_files import PictureError
 from ocr.alphabet import spell
 from ocr.collections import LMDB, Collection, CollectionError, MJSynth, SynthText, open_collection
-from ocr.crops import BENCHMARKS, Turned, load_benchmark, load_folder, load_svt_lexicons, load_training, squeeze
+from ocr.config import Turned
+from ocr.crops import BENCHMARKS, load_benchmark, load_folder, load_svt_lexicons, load_training, squeeze
 
 SIZES = {"iiit5k": 3000, "svt": 647, "icdar2013": 1015, "icdar2013_857": 857}
 WORDS = ("One", "it's", "three")

@@ -10,8 +10,9 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
+from matplotlib import font_manager
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from attention_cli.main import main
 from attention_core.config import TrainingConfig
@@ -20,9 +21,9 @@ from attention_core.training import make_accelerator
 from attention_core.zoo import ModelError
 from ocr.augment import augment
 from ocr.batches import Batches
-from ocr.config import ConvolutionConfig, OCRConfig, published_config
+from ocr.config import By, ConvolutionConfig, OCRConfig, Turned, published_config
 from ocr.crops import Crops
-from ocr.evaluate import By, read_crops, read_lexicon, score_words
+from ocr.evaluate import read_crops, read_lexicon, report, score_words
 from ocr.train import ReaderLearner, load, train
 
 CPU = torch.device("cpu")
@@ -229,6 +230,17 @@ def test_a_lexicon_file_is_a_word_a_line(tmp_path: Path) -> None:
         read_lexicon(tmp_path / "none.txt")
 
 
+def test_a_word_that_runs_downwards_is_read_once_it_is_turned(tmp_path: Path) -> None:
+    picture = Image.new("L", (130, 44), 255)
+    font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 32)
+    ImageDraw.Draw(picture).text((8, 2), "menu", font=font)
+    picture.rotate(270, expand=True).save(tmp_path / "word.png")
+    labels = tmp_path / "labels.tsv"
+    labels.write_text("word.png\tmenu\n", encoding="utf-8")
+    right = [report("ocr-synthetic", CPU, labels=labels, turned=turned)["accuracy"]["labels"] for turned in get_args(Turned)]
+    assert right == [0, 1, 0, 0]
+
+
 @pytest.mark.usefixtures("data_folder")
 def test_the_commands_train_score_and_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, picture = tmp_path / "run", tmp_path / "word.png"
@@ -247,6 +259,7 @@ def test_the_commands_train_score_and_read(tmp_path: Path, capsys: pytest.Captur
     assert figures["altered_labels"] == ["Word!"]
     assert list(figures["left_out"]) == ["none.png"]
     assert set(figures["accuracy"]) == {"labels"}
+    assert figures["turned"] == 0
     assert main(["ocr", "read", str(picture), "--model", str(run), "--explain", "--json"]) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[0])
     assert 0 <= told["confidence"] <= 1
