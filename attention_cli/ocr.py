@@ -126,12 +126,19 @@ class WordsArguments:
     """Show as many real training crops under them."""
     out: Path = Path("words.png")
     """The figure."""
+    collection: Path | None = None
+    """Write the words to this folder in place of a figure, for `attention ocr train --folder` to learn from."""
 
 
 def words(arguments: list[str], program: str) -> None:
     """`attention ocr words`."""
     asked = tyro.cli(WordsArguments, args=arguments, prog=program)
-    from ocr.sheet import write_sheet
+    if asked.collection is not None:
+        from ocr.words import write_words
 
-    write_sheet(asked.config, asked.count, asked.seed, asked.real, asked.out)
-    print(f"written     {asked.out}")
+        write_words(asked.config, asked.count, asked.seed, asked.collection)
+    else:
+        from ocr.sheet import write_sheet
+
+        write_sheet(asked.config, asked.count, asked.seed, asked.real, asked.out)
+    print(f"written     {asked.collection or asked.out}")

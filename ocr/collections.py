@@ -14,8 +14,10 @@ after takes their place. Of unreadable pictures a warning gives the name.
 
 from __future__ import annotations
 
+import io
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,9 @@ from PIL import Image
 from attention_core.picture_files import PictureError, decode_picture_file, read_picture_file
 from ocr.alphabet import spell
 from ocr.crops import squeeze
+
+LARGEST = 1 << 40
+"""Bytes that a collection may come to: addresses that are set aside, not memory nor disk."""
 
 
 class CollectionError(ValueError):
@@ -162,11 +167,7 @@ class LMDB(Collection):
 
     def _read(self, key: str) -> bytes:
         if self._environment is None:
-            try:
-                import lmdb
-            except ImportError as error:
-                raise CollectionError('reading LMDB files needs lmdb: pip install "attention-suite[ocr]"') from error
-            self._environment = lmdb.open(str(self.folder), readonly=True, lock=False, readahead=False, meminit=False)
+            self._environment = _lmdb().open(str(self.folder), readonly=True, lock=False, readahead=False, meminit=False)
         with self._environment.begin() as transaction:
             found: bytes | None = transaction.get(key.encode())
         if found is None:
@@ -176,6 +177,40 @@ class LMDB(Collection):
     def __getstate__(self) -> dict[str, Any]:
         """Leave the open file behind when pickled."""
         return {**vars(self), "_environment": None}
+
+
+def write_lmdb(words: Iterable[tuple[NDArray[np.uint8], str]], folder: Path) -> None:
+    """Write words as a collection that `LMDB` reads; it is there when it is whole.
+
+    Args:
+        words: crops, (height, width), with their labels.
+        folder: where it will lie.
+
+    Raises:
+        FileExistsError: if something lies there already.
+        CollectionError: if lmdb is not installed.
+    """
+    if folder.exists():
+        raise FileExistsError(f"{folder} is there already: name a folder that is not, or remove it")
+    partial = folder.with_name(f"{folder.name}.partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    count = 0
+    with _lmdb().open(str(partial), map_size=LARGEST) as environment, environment.begin(write=True) as transaction:
+        for count, (picture, word) in enumerate(words, 1):
+            buffer = io.BytesIO()
+            Image.fromarray(picture).save(buffer, "PNG")
+            transaction.put(f"image-{count:09d}".encode(), buffer.getvalue())
+            transaction.put(f"label-{count:09d}".encode(), word.encode())
+        transaction.put(b"num-samples", str(count).encode())
+    partial.rename(folder)
+
+
+def _lmdb() -> Any:
+    try:
+        import lmdb
+    except ImportError as error:
+        raise CollectionError('LMDB files need lmdb: pip install "attention-suite[ocr]"') from error
+    return lmdb
 
 
 KINDS: dict[str, type[Collection]] = {"data.mdb": LMDB, "annotation_train.txt": MJSynth, "gt.mat": SynthText}

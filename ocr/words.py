@@ -7,10 +7,13 @@ words, and a training that goes on goes on with the words that it would have had
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.progress import track
 
+from ocr.collections import write_lmdb
 from ocr.fonts import Font, find_fonts, font_probabilities, open_face
 from ocr.rendering import render
 from ocr.texts import draw_text, lexicon, pick
@@ -62,3 +65,24 @@ class WordStream:
     def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], str]:
         """Make a word; see `word`."""
         return self.word(index)
+
+
+def write_words(config: WordConfig, count: int, seed: int, folder: Path) -> None:
+    """Draw words once for many trainings: write the first of a stream as a collection, with a progress bar.
+
+    Args:
+        config: what is written, and the crops' size.
+        count: how many.
+        seed: of the words.
+        folder: where they will lie.
+
+    Raises:
+        ValueError: if there is nothing to write.
+        FileExistsError: if something lies there already.
+        ocr.collections.CollectionError: if lmdb is not installed.
+        ocr.fonts.FontError: if there are no fonts.
+    """
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count}")
+    stream = WordStream(config, seed)
+    write_lmdb((stream.word(number) for number in track(range(count), "words")), folder)

@@ -9,25 +9,21 @@ one that was interrupted goes on.
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lmdb
 import numpy as np
 import torch
 import tyro
 from joblib import Parallel, delayed
-from PIL import Image
-from rich.progress import track
 
 from attention_core.files import write_text_atomically
 from attention_core.training import ERROR_RATE
 from ocr.config import FORMS, Form, OCRConfig, published_config
 from ocr.train import new_reader, train
-from ocr.words import WordStream
+from ocr.words import write_words
 
 CONVOLUTIONS: dict[str, dict[str, Any]] = {
     "base": {"kind": "base"},
@@ -73,23 +69,6 @@ def contenders() -> dict[tuple[str, Form], OCRConfig]:
     }
 
 
-def draw_words(config: OCRConfig, count: int, folder: Path) -> None:
-    """Draw words into an LMDB folder, if they are not there yet."""
-    if (folder / "data.mdb").exists():
-        return
-    stream = WordStream(config.words, 0)
-    partial = folder.with_suffix(".partial")
-    with lmdb.open(str(partial), map_size=count * 8192) as environment, environment.begin(write=True) as transaction:
-        transaction.put(b"num-samples", str(count).encode())
-        for number in track(range(count), "words"):
-            picture, word = stream.word(number)
-            buffer = io.BytesIO()
-            Image.fromarray(picture).save(buffer, "PNG")
-            transaction.put(f"image-{number + 1:09d}".encode(), buffer.getvalue())
-            transaction.put(f"label-{number + 1:09d}".encode(), word.encode())
-    partial.rename(folder)
-
-
 def run(config: OCRConfig, place: Path) -> tuple[float, float]:
     """Train one, and give the accuracy and the edit similarity at its end."""
     torch.set_num_threads(1)
@@ -101,9 +80,9 @@ def run(config: OCRConfig, place: Path) -> tuple[float, float]:
 
 def main(asked: Arguments) -> None:
     """Train all, and write the table."""
-    asked.out.mkdir(parents=True, exist_ok=True)
     folder = asked.out / "words"
-    draw_words(published_config("ablation"), asked.words, folder)
+    if not folder.exists():
+        write_words(published_config("ablation").words, asked.words, 0, folder)
     jobs = [
         (names, seed, dataclasses.replace(config, seed=seed, folder=str(folder), training=_training(config, asked.updates)))
         for seed in range(asked.seeds)  # all of one seed first, so that a part of the work is a whole comparison

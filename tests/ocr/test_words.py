@@ -18,10 +18,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ocr import texts
+from ocr import texts, words
+from ocr.collections import open_collection, write_lmdb
 from ocr.fonts import Font, FontError
 from ocr.texts import draw_text, lexicon
-from ocr.words import WordStream
+from ocr.words import WordStream, write_words
 from ocr.words_config import WordConfig
 
 FOLDER = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
@@ -53,6 +54,36 @@ def draw_texts(config: WordConfig, count: int) -> list[texts.Text]:
 
 def pictures(stream: WordStream, indices: list[int]) -> list[NDArray[np.uint8]]:
     return [stream.word(index)[0] for index in indices]
+
+
+# Words that are kept ------------------------------------------------------------------------------------------------------
+
+
+def test_words_are_drawn_once_for_many_trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(words, "find_fonts", lambda: FONTS)
+    config, folder = WordConfig(height=24, width=72), tmp_path / "new" / "words"
+    write_words(config, 5, 3, folder)
+    kept, stream = open_collection(folder, 24, 72, 23), WordStream(config, 3, FONTS)
+    assert len(kept) == 5
+    for number in range(5):
+        np.testing.assert_array_equal(kept[number][0], stream.word(number)[0])
+        assert kept[number][1] == stream.word(number)[1]
+    with pytest.raises(FileExistsError, match="words is there already: name a folder that is not"):
+        write_words(config, 5, 3, folder)
+    with pytest.raises(ValueError, match="count must be at least 1, got 0"):
+        write_words(config, 0, 3, tmp_path / "none")
+
+
+def test_a_collection_that_was_interrupted_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
+    def interrupted() -> Iterator[tuple[NDArray[np.uint8], str]]:
+        yield make_stream().word(0)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_lmdb(interrupted(), tmp_path / "words")
+    assert not (tmp_path / "words").exists()
+    write_lmdb((make_stream().word(number) for number in range(2)), tmp_path / "words")
+    assert len(open_collection(tmp_path / "words", 32, 100, 23)) == 2
 
 
 # The stream ---------------------------------------------------------------------------------------------------------------
