@@ -134,6 +134,8 @@ def words(arguments: list[str], program: str) -> None:
     """`attention ocr words`."""
     asked = tyro.cli(WordsArguments, args=arguments, prog=program)
     if asked.collection is not None:
+        if asked.real:
+            raise ValueError("a collection holds drawn words alone: ask for --real or for --collection")
         from ocr.words import write_words
 
         write_words(asked.config, asked.count, asked.seed, asked.collection)

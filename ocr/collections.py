@@ -192,10 +192,11 @@ def write_lmdb(words: Iterable[tuple[NDArray[np.uint8], str]], folder: Path) -> 
     """
     if folder.exists():
         raise FileExistsError(f"{folder} is there already: name a folder that is not, or remove it")
+    lmdb = _lmdb()
     partial = folder.with_name(f"{folder.name}.partial")
     partial.mkdir(parents=True, exist_ok=True)
     count = 0
-    with _lmdb().open(str(partial), map_size=LARGEST) as environment, environment.begin(write=True) as transaction:
+    with lmdb.open(str(partial), map_size=LARGEST) as environment, environment.begin(write=True) as transaction:
         for count, (picture, word) in enumerate(words, 1):
             buffer = io.BytesIO()
             Image.fromarray(picture).save(buffer, "PNG")

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from attention_cli.main import main
 from ocr import texts, words
 from ocr.collections import open_collection, write_lmdb
 from ocr.fonts import Font, FontError
@@ -72,6 +73,19 @@ def test_words_are_drawn_once_for_many_trainings(tmp_path: Path, monkeypatch: py
         write_words(config, 5, 3, folder)
     with pytest.raises(ValueError, match="count must be at least 1, got 0"):
         write_words(config, 0, 3, tmp_path / "none")
+
+
+def test_the_command_writes_a_collection_in_place_of_a_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(words, "find_fonts", lambda: FONTS)
+    figure, folder = tmp_path / "words.png", tmp_path / "words"
+    asked = ["ocr", "words", "--count", "2", "--out", str(figure), "--collection", str(folder)]
+    assert main([*asked, "--real"]) == 2
+    assert "ask for --real or for --collection" in capsys.readouterr().err
+    assert main(asked) == 0
+    assert len(open_collection(folder, 32, 100, 23)) == 2
+    assert not figure.exists()
 
 
 def test_a_collection_that_was_interrupted_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
