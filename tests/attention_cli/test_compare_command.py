@@ -176,7 +176,8 @@ def test_interrupted_comparison_does_what_is_missing_and_comes_to_the_same(
 def test_killed_worker_costs_nobody_a_result(plan: Path, tmp_path: Path, undisturbed: Path) -> None:
     out = tmp_path / "out"
     process = start(plan, out)
-    mark = wait_until(lambda: next((path for path in out.glob("workers/*/*/*") if path.suffix != ".log"), None), process)
+    # The mark of a seed bears its number alone: beside it lie its log, and for a moment the file that becomes the mark.
+    mark = wait_until(lambda: next((path for path in out.glob("workers/*/*/*") if path.name.isdigit()), None), process)
     os.kill(int(mark.read_text().split()[1]), signal.SIGKILL)
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 0, said
