@@ -12,8 +12,9 @@ demo: .venv/installed
 	$(BIN)/attention rl evaluate $(RUN)
 	$(BIN)/attention rl watch $(RUN)
 
+# Files go to as many processes as there are cores, four at the most: each has libraries of a gigabyte in memory.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: .venv/installed
 	$(BIN)/ruff check .
