@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := runs/demo
 
-.PHONY: demo test lint format benchmark clean
+.PHONY: demo test lint format clean
 
 demo: .venv/installed
 	$(BIN)/attention rl train --env attention_env/Digits-v0 --out $(RUN)
