@@ -110,6 +110,7 @@ class Retina:
             The pictures, ready to be looked at. They share no memory with `images`.
         """
         images = images if images.dim() == 4 else images[:, None]
+        images = images.contiguous()  # padding keeps the order in memory, and crops are cut from there
         whole = images.dtype == torch.uint8
         sums = None
         if self.scales > 1 and not self.free:

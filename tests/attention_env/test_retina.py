@@ -233,6 +233,16 @@ def test_views_of_pictures_are_read_where_they_point() -> None:
     assert torch.equal(glimpse(view, locations, 3, 3), glimpse(view.contiguous(), locations, 3, 3))
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+@pytest.mark.parametrize("count", [1, 3])
+def test_pictures_whose_channels_lie_last_in_memory_are_read_where_they_point(count: int, dtype: torch.dtype) -> None:
+    """Colour pictures come as (count, H, W, C) most often, and turned into (count, C, H, W) without being copied."""
+    images = torch.from_numpy(random_pictures(count, 3, 9, 12)).to(dtype)
+    view = images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    locations = torch.tensor([[0.1, 0.2], [0.9, -0.4], [-1.0, 1.0]])[:count]
+    assert torch.equal(glimpse(view, locations, 4, 2), glimpse(images, locations, 4, 2))
+
+
 def test_locations_beyond_the_picture_are_clipped() -> None:
     images = torch.from_numpy(random_pictures(2, 1, 8, 8))
     far, edge = torch.tensor([[3.0, -0.2], [-1e6, 1e6]]), torch.tensor([[1.0, -0.2], [-1.0, 1.0]])
