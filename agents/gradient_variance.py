@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,7 +31,7 @@ from attention_core.gradient_variance import (
 )
 from attention_core.statistics import Array
 from attention_core.training import make_accelerator
-from attention_core.zoo import pick_device
+from attention_core.zoo import find_model, pick_device
 
 
 def measure(reference: str, estimates: int, episodes: int, copies: int, seed: int) -> list[GradientVariance]:
@@ -73,8 +72,9 @@ def measure(reference: str, estimates: int, episodes: int, copies: int, seed: in
 
 
 def _deviation(reference: str, config: ReinforceConfig) -> float:
-    update = Path(reference).name
-    return deviation_at(config, int(update) if update.isdigit() else config.training.updates)
+    folder = find_model(reference).weights.resolve().parent
+    at_checkpoint = folder.parent.name == "checkpoint"  # run folders may have numbers for names as well
+    return deviation_at(config, int(folder.name) if at_checkpoint else config.training.updates)
 
 
 def _learner(config: ReinforceConfig, baseline: str, episodes: int, copies: int, seed: int, network: RAM) -> ReinforceLearner:

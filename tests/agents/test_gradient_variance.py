@@ -71,11 +71,16 @@ def test_more_episodes_make_less_noise_in_proportion(run: Path) -> None:
     assert few.variance / many.variance == pytest.approx(4, rel=0.3)
 
 
-def test_deviation_is_that_of_the_checkpoint_or_of_the_end(config: ReinforceConfig, run: Path) -> None:
-    assert gradient_variance._deviation(str(run), config) == config.final_deviation
-    assert gradient_variance._deviation(str(run / "checkpoint" / "000000001"), config) == deviation_at(config, 1)
-    (checkpoint,) = (run / "checkpoint").iterdir()
+def test_deviation_is_that_of_the_checkpoint_or_of_the_end(config: ReinforceConfig, run: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(config, training=dataclasses.replace(config.training, updates=100))
+    begun = train(config, tmp_path / "begun", max_seconds=0).path
+    (checkpoint,) = (begun / "checkpoint").iterdir()
+    assert checkpoint.name == "000000001"
+    for reference in (checkpoint, checkpoint / "model.safetensors"):
+        assert gradient_variance._deviation(str(reference), config) == deviation_at(config, 1) > config.final_deviation
     assert len(measure(str(checkpoint), estimates=2, episodes=4, copies=2, seed=0)) == len(BASELINES)
+    # A comparison names the runs of its seeds by their numbers.
+    assert gradient_variance._deviation(str(run.rename(run.with_name("1"))), config) == config.final_deviation
 
 
 def test_table_has_a_row_for_every_baseline(run: Path) -> None:
