@@ -227,4 +227,6 @@ def new_player(config: ReinforceConfig, environment: GlimpseVectorEnv) -> Player
         # One path for all pictures: the scan alone. Random looks ask neither.
         network.location_head.weight.requires_grad_(False).zero_()
         network.scan.requires_grad_(config.looks == "scan")
+        if network.location_eye is not None:
+            network.location_eye.requires_grad_(False)
     return Player(network, looking)

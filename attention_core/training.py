@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from attention_core.config import TrainingConfig
 from attention_core.files import write_atomically
-from attention_core.run_folder import RunFolder
+from attention_core.run_folder import RunError, RunFolder
 
 
 class Learner(Protocol):
@@ -173,7 +173,9 @@ class LastWeights:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take it up again."""
-        self.kept, self.count = state["kept"], state["count"]
+        device = next(self._mean.parameters()).device
+        self.kept = [{name: value.to(device) for name, value in kept.items()} for kept in state["kept"]]
+        self.count = state["count"]
 
 
 class _Progress:
@@ -263,7 +265,9 @@ class Update:
             group["lr"] = learning_rate(self.config, update) * group.get("rate", 1.0)
         self.accelerator.unscale_gradients()
         # Each group on its own: a noisy gradient in one, such as REINFORCE's, must not shrink that of the others.
-        norms = [nn.utils.clip_grad_norm_(group["params"], self.config.clip) for group in self.optimizer.param_groups]
+        # The norm of a group that has no gradient lies on the host.
+        device = self.accelerator.device
+        norms = [nn.utils.clip_grad_norm_(group["params"], self.config.clip).to(device) for group in self.optimizer.param_groups]
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.averaged.update(self.learner.module)
@@ -286,6 +290,7 @@ def fit(
 
     Raises:
         attention_core.files.SaveError: if the disk is full; what was saved before is untouched.
+        attention_core.run_folder.RunError: if the checkpoint is of more or fewer processes than there are now.
         FloatingPointError: if the loss is no longer a finite number.
     """
     step = Update(learner, config, accelerator)
@@ -293,6 +298,7 @@ def fit(
     accelerator.register_for_checkpointing(step.averaged)
     own: dict[str, Any] = {"learner": learner, "progress": progress}
     if (newest := folder.newest_checkpoint()) is not None:
+        _check_processes(newest[1], accelerator)
         accelerator.load_state(str(newest[1]))
         states = torch.load(newest[1] / f"process_{accelerator.process_index}.pt", map_location="cpu", weights_only=True)
         for name, part in own.items():
@@ -326,6 +332,16 @@ def fit(
             if stopping:
                 break
     folder.close()
+
+
+def _check_processes(checkpoint: Path, accelerator: Accelerator) -> None:
+    """See that each process finds its own random streams in a checkpoint, and none is left over."""
+    before = len(list(checkpoint.glob("process_*.pt")))
+    if before != accelerator.num_processes:
+        raise RunError(
+            f"{checkpoint} was saved by a training in {before} processes, and this one has {accelerator.num_processes}: go on with "
+            f"--num_processes {before}, or choose another folder"
+        )
 
 
 class _Clock:

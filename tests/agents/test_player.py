@@ -336,6 +336,14 @@ def test_what_was_seen_cannot_tell_where_to_look_in_the_references(config: Reinf
     assert torch.equal(learned.class_head.weight, reference.class_head.weight)
 
 
+@pytest.mark.parametrize("looks", ["scan", "random"])
+def test_eye_that_tells_nobody_where_to_look_is_not_trained(config: ReinforceConfig, looks: str) -> None:
+    config = dataclasses.replace(config, looks=looks, network=dataclasses.replace(config.network, location_hidden=8))
+    eye = new_player(config, make_split(config, CPU, 1, "train")).network.location_eye
+    assert eye is not None
+    assert not any(parameter.requires_grad for parameter in eye.parameters())
+
+
 def test_format_that_it_cannot_act_in_is_refused_by_name(config: ReinforceConfig) -> None:
     saccade = dataclasses.replace(config, env_kwargs={"action_format": "saccade"})
     with pytest.raises(ValueError, match=r"action_format='dict', or in 'grid' .* not in 'saccade'"):

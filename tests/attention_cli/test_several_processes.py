@@ -104,6 +104,16 @@ def test_two_processes_that_are_stopped_go_on_to_the_same_numbers(tmp_path: Path
     assert rows(parts) == rows(whole)
 
 
+def test_training_of_one_process_is_not_gone_on_with_by_two(tmp_path: Path) -> None:
+    arguments, log = [*PLAIN, "--out", str(tmp_path / "run")], tmp_path / "log"
+    assert Child([*arguments, "--max-seconds", "0"], tmp_path / "one.log").run() == 0
+    before = newest_weights(tmp_path / "run").read_bytes()
+    assert train_by_two(arguments, log) == [2, 2]
+    assert "was saved by a training in 1 processes, and this one has 2: go on with --num_processes 1" in log.read_text()
+    assert "Traceback" not in log.read_text()
+    assert newest_weights(tmp_path / "run").read_bytes() == before
+
+
 def test_batch_that_cannot_be_shared_out_is_refused_by_name(tmp_path: Path) -> None:
     log = tmp_path / "log"
     assert train_by_two([*PLAIN, "--batch-size", "7", "--out", str(tmp_path / "run")], log) == [2, 2]

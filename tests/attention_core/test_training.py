@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from attention_core.config import TrainingConfig
 from attention_core.files import SaveError
 from attention_core.run_folder import RunFolder
-from attention_core.training import ERROR_RATE, fit, learning_rate, make_accelerator
+from attention_core.training import ERROR_RATE, LastWeights, fit, learning_rate, make_accelerator
 
 QUICK = TrainingConfig(updates=10, warmup=2, learning_rate=0.01, log_every=4, validate_every=5, checkpoint_seconds=0.0)
 
@@ -248,3 +248,13 @@ def test_full_disk_met_by_the_best_weights_names_them(
     with no_room_beyond(30_000), pytest.raises(SaveError, match=r"model\.safetensors could not be saved"):
         train(Line(width=10_000), tmp_path, config)
     assert not list(tmp_path.glob("*model*"))
+
+
+def test_weights_taken_up_again_lie_where_the_module_does() -> None:
+    """Checkpoints are read on the host, wherever the training goes on."""
+    before = LastWeights(nn.Linear(2, 1), 2, 1)
+    before.update(nn.Linear(2, 1))
+    after = LastWeights(nn.Linear(2, 1, device="meta"), 2, 1)
+    after.load_state_dict(before.state_dict())
+    assert {value.device.type for kept in after.kept for value in kept.values()} == {"meta"}
+    assert after.count == 1
