@@ -192,6 +192,8 @@ class ReinforceLearner:
         self.glimpses = self.environment.settings.glimpses
         if self.environment.acts and config.rule == "hybrid":
             raise ValueError(f"rule='hybrid' learns from true classes, which {config.env} does not have: use rule='pure'")
+        if config.credit == "information" and self.environment.settings.reward == "dense":
+            raise ValueError("credit='information' stands for the last answer's reward: use credit='return', or reward='sparse'")
         self.module: nn.Module = _Loss(new_player(config, self.environment), config, self.glimpses).to(self.device)
         self.order = ShuffledIndex(len(self.environment.pictures), config.seed)
         self.chance = torch.Generator(self.device).manual_seed(config.seed + 1)

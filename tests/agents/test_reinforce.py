@@ -404,6 +404,12 @@ def test_where_nothing_has_a_true_class_the_hybrid_rule_is_refused(catch: Reinfo
         ReinforceLearner(dataclasses.replace(catch, rule="hybrid"), Accelerator())
 
 
+def test_information_is_no_credit_for_answers_that_are_paid_one_by_one(config: ReinforceConfig) -> None:
+    dense = dataclasses.replace(config, rule="hybrid", credit="information", env_kwargs={"reward": "dense"})
+    with pytest.raises(ValueError, match="use credit='return', or reward='sparse'"):
+        ReinforceLearner(dense, Accelerator())
+
+
 @pytest.mark.parametrize("baseline", BASELINES)
 def test_catch_is_learned_from_with_every_baseline(catch: ReinforceConfig, baseline: str) -> None:
     learner = ReinforceLearner(dataclasses.replace(catch, baseline=baseline, samples=2), Accelerator())
