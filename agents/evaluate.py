@@ -45,6 +45,26 @@ class Score:
         return wilson_interval(self.errors, self.examples)
 
 
+def check_spaces(learned: ReinforceConfig, config: ReinforceConfig, split: str) -> None:
+    """See that an agent can see and act in an environment that has other settings than the one it learned in.
+
+    Args:
+        learned: settings of the training.
+        config: the same with other settings of the environment.
+        split: which pictures.
+
+    Raises:
+        ValueError: naming the spaces that differ.
+    """
+    before, now = (make_split(world, torch.device("cpu"), 1, split) for world in (learned, config))
+    for name, made_for, given in (
+        ("observations", before.single_observation_space, now.single_observation_space),
+        ("actions", before.single_action_space, now.single_action_space),
+    ):
+        if made_for != given:
+            raise ValueError(f"the model was made for {name} in {made_for}, but {config.env} with these settings has {given}")
+
+
 @torch.no_grad()
 def score(player: Player, config: ReinforceConfig, split: str, device: torch.device, sampled: bool = False, seed: int = 0) -> Score:
     """Score an agent on a split.

@@ -185,8 +185,9 @@ def _report_ram(reference: str, split: str, runs: int, env_kwargs: dict[str, Any
     from attention_core.zoo import pick_device
 
     device = pick_device()
-    player, config, name = load(reference, device)
-    config = dataclasses.replace(config, env_kwargs={**config.env_kwargs, **env_kwargs})
+    player, learned, name = load(reference, device)
+    config = dataclasses.replace(learned, env_kwargs={**learned.env_kwargs, **env_kwargs})
+    evaluate.check_spaces(learned, config, split)
     return evaluate.report(player, config, name, split, device, runs)
 
 

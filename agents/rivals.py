@@ -23,6 +23,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from torch import nn
 
 from agents import sb3
+from agents.config import check_environment
 from agents.evaluate import figures
 from agents.rival_config import A2CConfig, PPOConfig, RecurrentPPOConfig, SB3Config, learning_rate_at
 from attention_core.config import from_dict, to_dict
@@ -276,9 +277,10 @@ def evaluate(reference: str, split: str = "test", runs: int = 0, env_kwargs: dic
     """Score a trained learner; see `agents.registry.report`."""
     model, config, name = load(reference)
     settings = {**config.env_kwargs, **(env_kwargs or {})}
+    check_environment(settings)
+    environment = make_batch(config.env, 1, **settings, split=split)  # refuses what is no setting of it before anything is played
     score = sb3.score(model, config.env, split, **settings)
     sampled = [sb3.score(model, config.env, split, seed, deterministic=False, **settings) for seed in range(runs)]
-    environment = make_batch(config.env, 1, **settings, split=split)
     looks: dict[str, Any] = {"locations": "likeliest", "location_coverage": score.coverage}
     if environment.settings.lengths_differ:
         looks["glimpses"] = score.glimpses

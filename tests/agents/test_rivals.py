@@ -259,6 +259,15 @@ def test_evaluation_in_other_settings_is_another_figure(run: Path) -> None:
         evaluate(str(run), env_kwargs={"grid": 3})
 
 
+@pytest.mark.parametrize("name", ["split", "device", "seed", "deterministic"])
+def test_what_is_no_setting_of_the_environment_is_refused_before_anything_is_played(
+    run: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sb3, "score", lambda *_, **__: pytest.fail("something was played"))
+    with pytest.raises(ValueError, match=name):
+        evaluate(str(run), env_kwargs={name: 1})
+
+
 @pytest.mark.parametrize(("agent", "action_format"), [("ppo", "grid"), ("recurrent_ppo", "saccade")])
 def test_scan_shows_every_step_and_how_the_episode_ended(agent: str, action_format: str, tmp_path: Path) -> None:
     config = dataclasses.replace(KINDS[agent], env_kwargs={"action_format": action_format, "grid": 2}, steps=ROLLOUT)
