@@ -236,6 +236,11 @@ def _choose(name: str, value: Any, choices: tuple[Any, ...]) -> None:
         raise ValueError(f"{name}={value!r} is unknown: choose one of {', '.join(map(repr, choices))}")
 
 
+def is_whole(value: Any) -> bool:
+    """Tell whether a setting is a whole number, which a truth value is not."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
 def _count(name: str, value: Any) -> None:
-    if not isinstance(value, int) or value < 1:
+    if not is_whole(value) or value < 1:
         raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")

@@ -31,7 +31,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from attention_core.splits import open_split
-from attention_env.options import is_number
+from attention_env.options import is_number, is_whole
 from attention_env.sources import Pictures, SourceError, load_pictures
 
 # Turns and factors are drawn among so many steps, so that whole numbers are all that is ever drawn.
@@ -93,7 +93,7 @@ class Scene:
     def __post_init__(self) -> None:
         """Check the numbers."""
         for name, least in (("canvas", 1), ("pieces", 0), ("piece_size", 1)):
-            if not isinstance(value := getattr(self, name), int) or isinstance(value, bool) or value < least:
+            if not is_whole(value := getattr(self, name)) or value < least:
                 raise ValueError(f"scene {name} must be a whole number of at least {least}, got {value!r}")
         if self.pieces and self.piece_size > self.canvas:
             raise ValueError(f"scene piece_size {self.piece_size} does not fit into a canvas of {self.canvas}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
@@ -19,6 +20,10 @@ def test_a_users_settings_win_over_an_environments_defaults() -> None:
 def test_the_autoreset_mode_may_be_a_string_or_the_enum(mode: AutoresetMode) -> None:
     assert GlimpseOptions(autoreset_mode=mode.value).autoreset_mode is mode
     assert GlimpseOptions(autoreset_mode=mode).autoreset_mode is mode
+
+
+def test_numbers_may_be_numpys() -> None:
+    assert GlimpseOptions(glimpses=np.int64(3), move_scale=np.float32(0.5)).glimpses == 3  # type: ignore[arg-type]
 
 
 def test_an_unknown_setting_is_named_beside_the_known_ones() -> None:
@@ -42,6 +47,7 @@ def test_an_unknown_setting_is_named_beside_the_known_ones() -> None:
         ({"start": None}, "start must be one of"),
         ({"glimpses": 0}, "glimpses must be a whole number of at least 1, got 0"),
         ({"glimpses": 2.0}, "glimpses must be a whole number of at least 1, got 2.0"),
+        ({"glimpses": True}, "glimpses must be a whole number of at least 1, got True"),
         ({"glimpse_size": -1}, "glimpse_size must be a whole number of at least 1"),
         ({"scales": 0}, "scales must be a whole number of at least 1"),
         ({"grid": "7"}, "grid must be a whole number of at least 1, got '7'"),
