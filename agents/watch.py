@@ -88,7 +88,7 @@ def _add_bars(picture: NDArray[np.uint8], probabilities: NDArray[np.float32], la
         top = GAP + 4 + name * pitch
         shade = colour if name == label else (110, 114, 128)
         draw.text((width + 4, top), str(name), fill=colour if name == label else TEXT, font=font)
-        draw.rectangle((width + 30, top, width + 30 + round(150 * probability), top + pitch - 8), fill=shade)
+        draw.rectangle((width + 30, top, width + 30 + round(150 * probability), top + max(1, pitch - 8)), fill=shade)
     return frame
 
 

@@ -14,7 +14,7 @@ from small_agent import CPU
 
 from agents.config import RAMConfig, ReinforceConfig
 from agents.player import Noise, Player, new_player
-from agents.watch import write_scan
+from agents.watch import _add_bars, write_scan
 from attention_env.batch import make_split
 
 
@@ -125,6 +125,13 @@ def test_impossible_number_of_episodes_is_refused_by_name(
     with pytest.raises(ValueError, match=rf"episodes must be within 1 … 360.*got {episodes}"):
         write_scan(player, config, tmp_path / "scan.gif", "test", episodes, 0, CPU)
     assert not list(tmp_path.iterdir())
+
+
+def test_there_is_a_bar_for_each_of_many_classes() -> None:
+    probabilities = np.full(62, 1 / 62, dtype=np.float32)
+    frame = np.asarray(_add_bars(np.zeros((336, 300, 3), dtype=np.uint8), probabilities, 5))
+    bars = (frame[:, 331] == (110, 114, 128)).all(-1)
+    assert np.count_nonzero(np.diff(bars.astype(int)) == 1) == 61
 
 
 def test_where_nothing_has_a_true_class_what_is_done_is_marked(tmp_path: Path) -> None:
