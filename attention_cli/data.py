@@ -18,10 +18,11 @@ class ListArguments:
 def show(arguments: list[str], program: str) -> None:
     """`attention data list`."""
     tyro.cli(ListArguments, args=arguments, prog=program)
-    for file in data_files.needed_files():
-        here = "here   " if data_files.local_path(file.path).is_file() else "missing"
-        print(f"{here}  {file.path:<44} {file.length:>18}  {file.licence}")
+    for file in data_files.listed_files():
+        here = "here" if data_files.local_path(file.path).is_file() else "missing" if file.urls else "by hand"
+        print(f"{here:<7}  {file.path:<44} {file.length:>18}  {file.licence}")
     print(f"\nfolder: {data_files.local_path('')}")
+    print("missing: `attention data fetch` brings it; by hand: there is no address to fetch it from, put it there yourself")
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,6 @@ def fetch(arguments: list[str], program: str) -> None:
     unknown = sorted(set(asked.data_sets) - set(known))
     if unknown:
         raise ValueError(f"unknown data set {', '.join(unknown)}: choose from {', '.join(known)}")
-    brought = [file for file in data_files.DATA_FILES.values() if not file.urls and not file.instead_of]
-    for file in dict.fromkeys([*data_files.needed_files(), *(brought if asked.data_sets else [])]):
+    for file in data_files.listed_files() if asked.data_sets else data_files.needed_files():
         if not asked.data_sets or file.data_set in asked.data_sets:
             print(f"{data_files.fetch(file.path)}  sha256 right")

@@ -234,6 +234,12 @@ def needed_files() -> list[DataFile]:
     return [file for file in DATA_FILES.values() if file in brought or (file.urls and file.path not in replaced)]
 
 
+def listed_files() -> list[DataFile]:
+    """List the files to have, and those that have to be brought because there is nowhere to download them from."""
+    needed = needed_files()
+    return [file for file in DATA_FILES.values() if file in needed or not (file.urls or file.instead_of)]
+
+
 def local_path(path: str) -> Path:
     """Say where a declared file lies, or would lie, on this machine."""
     folder = os.environ.get(FOLDER_VARIABLE)

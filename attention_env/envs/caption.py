@@ -26,7 +26,8 @@ from attention_env.sentence_rewards import Bleu, Cider, CiderBleu, SentenceRewar
 from attention_env.sources import SourceError
 
 SOURCES: dict[str, Callable[[str], CaptionSource]] = {"scenes": SceneSource}
-# Of a source with more pictures, CIDEr learns how rare words are from so many of them, evenly spaced.
+# Of a source with many more pictures, CIDEr learns how rare words are from about so many of them, evenly spaced: from all of fewer
+# than twice as many.
 CIDER_PICTURES = 5_000
 
 

@@ -159,6 +159,17 @@ def test_evaluation_of_another_task_says_so_by_its_settings(trained: Path, capsy
     assert values[0] != values[1]
 
 
+@pytest.mark.parametrize("setting", ["glimpse_size:6", "stop:true", "action_format:grid", "zoom:true"])
+def test_task_that_the_agent_was_not_made_for_is_refused_by_its_spaces(
+    trained: Path, setting: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, _, complaint = run_in_process(["rl", "evaluate", str(trained), "--env-kwargs", setting], capsys)
+    assert status == 2
+    assert "the model was made for" in complaint
+    assert "with these settings has" in complaint
+    assert "Traceback" not in complaint
+
+
 def test_watch_writes_where_it_is_told(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gif = tmp_path / "here.gif"
     assert run_in_process(["rl", "watch", str(trained), "--out", str(gif), "--episodes", "1", "--split", "train"], capsys)[0] == 0
@@ -347,9 +358,15 @@ def test_data_list_tells_what_is_here(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "mnist" / "t10k-labels-idx1-ubyte.gz").write_bytes(b"something")
     status, said, _ = run_in_process(["data", "list"], capsys)
     assert status == 0
-    lines = {line.split()[1]: line.split()[0] for line in said.splitlines() if line.startswith(("here", "missing"))}
-    assert set(lines) == {file.path for file in data_files.needed_files()}
+    lines = {
+        line[9:].split()[0]: line[:7].strip() for line in said.splitlines() if line.startswith(("here ", "missing ", "by hand "))
+    }
+    to_be_had = {file.path for file in data_files.needed_files()}
+    brought = {file.path for file in data_files.DATA_FILES.values() if not file.urls and not file.instead_of}
+    assert set(lines) == to_be_had | brought
     assert [path for path, here in lines.items() if here == "here"] == ["mnist/t10k-labels-idx1-ubyte.gz"]
+    assert {path for path, here in lines.items() if here == "by hand"} == brought
+    assert any(path.startswith("flickr8k/") for path in brought)
     assert f"folder: {tmp_path}" in said
 
 
