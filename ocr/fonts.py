@@ -140,7 +140,9 @@ def find_fonts(folders: Sequence[str | Path] | None = None) -> tuple[Font, ...]:
 @cache
 def _usable(folders: tuple[str, ...]) -> tuple[Font, ...]:
     places = [Path(folder).expanduser() for folder in folders]
-    paths = sorted({str(path) for place in places for path in place.rglob("*") if path.suffix.lower() in SUFFIXES})
+    paths = sorted(
+        {str(path) for place in places for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()}
+    )
     verdicts = [(path, verdict) for path, verdict in zip(paths, _judge_all(paths), strict=True) if verdict.usable]
     if not verdicts:
         raise FontError(

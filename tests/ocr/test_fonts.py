@@ -65,6 +65,8 @@ def test_the_order_is_that_of_the_paths_and_folders_are_searched_deeply(copy: Co
 def test_what_is_no_font_is_left_out(copy: Copy) -> None:
     folder = copy("DejaVuSans.ttf")
     (folder / "broken.ttf").write_bytes(b"not a font")
+    (folder / "dangling.ttf").symlink_to(folder / "gone.ttf")
+    (folder / "folder.ttf").mkdir()
     assert len(find_fonts([folder])) == 1
 
 
