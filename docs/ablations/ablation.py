@@ -4,7 +4,7 @@ A file beside this one, `vae.yaml`, names a short training and what is changed o
 
     title: what it is about
     command: attention vae train --data binarized_mnist --updates 3000
-    figure: {key: validation/bound, name: nats a picture}
+    figure: {key: validation/elbo_nats, name: nats a picture}
     seeds: 3
     contenders:
       as released: ""
@@ -86,13 +86,11 @@ class Ablation:
 
 
 def train(command: str, folder: Path, seed: int) -> None:
-    """Run a training, or go on with it, in a process of its own.
+    """Run a training, or go on with it, in a process of its own; one that is finished is only seen to be of these settings.
 
     Raises:
         RuntimeError: with its last words, if it fails.
     """
-    if RunFolder(folder, writes=False).finished():
-        return
     words = [*shlex.split(command)[1:], "--seed", str(seed), "--threads", "1", "--out", str(folder)]
     run = subprocess.run([sys.executable, "-m", "attention_cli", *words], capture_output=True, text=True, check=False)
     if run.returncode:
@@ -100,9 +98,17 @@ def train(command: str, folder: Path, seed: int) -> None:
 
 
 def last_value(folder: Path, measure: Measure) -> float:
-    """Give what the last validation found."""
-    *_, last = (row[measure.key] for row in RunFolder(folder, writes=False).rows() if measure.key in row)
-    return measure.scale * float(last)
+    """Give what the last validation found.
+
+    Raises:
+        ValueError: if no validation tells it.
+    """
+    found = [row[measure.key] for row in RunFolder(folder, writes=False).rows() if measure.key in row]
+    if not found:
+        raise ValueError(
+            f"{folder} has no {measure.key!r} among its metrics: figure.key must be what the training's validation tells"
+        )
+    return measure.scale * float(found[-1])
 
 
 def table(ablation: Ablation, values: dict[str, NDArray[np.float64]]) -> str:
