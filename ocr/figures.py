@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -39,6 +39,7 @@ class ReadFile:
         word: what was read.
         confidence: its probability under the reader, in [0, 1]; with a lexicon, among the lexicon's words.
         weights: (characters, lines, columns), where was looked for each; None of a reader without attention or with a lexicon.
+        upright: whether the file is so much higher than wide that it must hold a single character to be read at all.
     """
 
     name: str
@@ -46,6 +47,7 @@ class ReadFile:
     word: str
     confidence: float
     weights: NDArray[np.float32] | None
+    upright: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,15 +80,12 @@ def read_files(
     for file in files:
         try:
             picture = read_picture_file(file)
-            if picture.height > UPRIGHT * picture.width:
-                raise PictureError(
-                    f"{file} is {picture.width}×{picture.height} pixels, upright: words are read from left to right, turn it"
-                )
             crop = squeeze(picture, config.words.height, config.words.width, str(file))
         except PictureError as error:
             left_out.append(str(error))
             continue
-        found.append(_read(reader, config, str(file), crop, device, beams or config.beams, words))
+        one = _read(reader, config, str(file), crop, device, config.beams if beams is None else beams, words)
+        found.append(replace(one, upright=picture.height > UPRIGHT * picture.width))
     return ReadFiles(found, left_out)
 
 

@@ -24,6 +24,7 @@ from ocr.batches import Batches
 from ocr.config import By, ConvolutionConfig, OCRConfig, Turned, published_config
 from ocr.crops import Crops
 from ocr.evaluate import read_crops, read_lexicon, report, score_words
+from ocr.figures import read_files
 from ocr.train import ReaderLearner, load, train
 
 CPU = torch.device("cpu")
@@ -270,8 +271,22 @@ def test_the_commands_train_score_and_read(tmp_path: Path, capsys: pytest.Captur
     assert main(["ocr", "read", str(picture), str(tmp_path / "upright.png"), str(tmp_path / "none.png"), "--model", str(run)]) == 2
     printed = capsys.readouterr()
     assert str(picture) in printed.out
-    assert "upright: words are read" in printed.err
+    assert "upright.png" in printed.out
+    assert "upright.png is upright: if it is a word" in printed.err
     assert "none.png cannot be read" in printed.err
+
+
+def test_upright_crops_are_read_as_single_characters_and_told_to_be_upright(tmp_path: Path) -> None:
+    wide, upright = tmp_path / "wide.png", tmp_path / "upright.png"
+    for path, width in ((wide, 40), (upright, 16)):
+        picture = Image.new("RGB", (width, 40), (240, 240, 240))
+        font = ImageFont.load_default(size=32)
+        ImageDraw.Draw(picture).text((width / 2, 20), "I", fill=(20, 20, 20), font=font, anchor="mm")
+        picture.save(path)
+    found = read_files("ocr-synthetic", [wide, upright], CPU)
+    assert not found.left_out
+    assert [file.upright for file in found.read] == [False, True]
+    assert found.read[1].word == "i"
 
 
 @pytest.mark.usefixtures("data_folder")
