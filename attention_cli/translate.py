@@ -99,7 +99,7 @@ def text(arguments: list[str], program: str) -> None:
 
     model, config, vocabulary, _ = load(asked.model, pick_device())
     lines = decode_lines(sys.stdin.buffer.read(), "the input") if asked.text is None else [asked.text]
-    beams = asked.beams or config.beams
+    beams = config.beams if asked.beams is None else asked.beams
     for line, translation in zip(
         lines, translate(model, vocabulary, lines, beams, config.length_power, pick_device()), strict=True
     ):

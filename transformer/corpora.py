@@ -82,8 +82,16 @@ def read_pairs(files: Sequence[Path]) -> Corpus:
     """Read sentences and translations: one file with a tab between them on each line, or two files with as many lines.
 
     Raises:
-        CorpusError: if a file cannot be read or is not UTF-8, a line has no tab, or the files have different numbers of lines.
+        CorpusError: if a file cannot be read or is not UTF-8, a line has no tab, the files have different numbers of lines, or
+            there is no line.
     """
+    corpus = _read_pairs(files)
+    if not corpus.sources:
+        raise CorpusError(f"{' and '.join(map(str, files))} must hold sentences, and there are none")
+    return corpus
+
+
+def _read_pairs(files: Sequence[Path]) -> Corpus:
     if len(files) == 2:
         sources, targets = (_lines(file) for file in files)
         if len(sources) != len(targets):

@@ -26,6 +26,7 @@ from transformer.config import TransformerConfig
 from transformer.corpora import Corpus, CorpusError, load_corpus
 from transformer.evaluate import validate
 from transformer.model import Transformer
+from transformer.translating import encode_short
 from transformer.vocabulary import END, PAD, START, PieceDropout, Vocabulary, learn_vocabulary
 
 MADE_FOR = ("kind", "merges")
@@ -47,7 +48,7 @@ class TranslationLearner:
         """Load the sentences and learn the vocabulary; make the network, and the order of the sentences.
 
         Raises:
-            transformer.corpora.CorpusError: if no pair of sentences is short enough.
+            transformer.corpora.CorpusError: if no pair of sentences is short enough, or one to validate with is too long.
         """
         self.config, self.accelerator, self.device = config, accelerator, accelerator.device
         self.chooses = ERROR_RATE if config.data == "reverse" else "validation/lost_bleu"
@@ -56,6 +57,10 @@ class TranslationLearner:
         # Of Multi30k's sentences alone even where others are added: those are what is translated in the end.
         words = load_corpus(replace(config, data="multi30k"), "train") if config.data == "multi30k_tatoeba" else corpus
         self.vocabulary = learn_vocabulary([*words.sources, *words.targets], config.vocabulary)
+        try:
+            encode_short(self.vocabulary, self.validation.sources, config.longest)
+        except ValueError as error:
+            raise CorpusError(f"of those to validate with, {error}") from error
         self.pairs, corpus = _short_enough(corpus, self.vocabulary, config)
         self.cuts = [
             PieceDropout(self.vocabulary, lines, config.piece_dropout, config.seed) for lines in corpus if config.piece_dropout

@@ -98,6 +98,21 @@ def _end_where_it_may(scores: Tensor, places: Tensor, limits: Tensor) -> Tensor:
     return scores
 
 
+def encode_short(vocabulary: Vocabulary, lines: Sequence[str], longest: int) -> list[list[int]]:
+    """Cut sentences into tokens that, with their end, have places enough.
+
+    Raises:
+        ValueError: naming the first sentence that has not.
+    """
+    tokens = vocabulary.encode(lines)
+    for number, (line, numbers) in enumerate(zip(lines, tokens, strict=True), 1):
+        if len(numbers) + 1 > longest:
+            raise ValueError(
+                f"sentence {number} has {len(numbers) + 1} tokens and the model {longest} places: split it, {line[:60]!r}"
+            )
+    return tokens
+
+
 def translate(
     model: Transformer,
     vocabulary: Vocabulary,
@@ -119,12 +134,7 @@ def translate(
     Raises:
         ValueError: if a sentence has more tokens than the model has places, before any is translated.
     """
-    tokens = vocabulary.encode(lines)
-    for number, (line, numbers) in enumerate(zip(lines, tokens, strict=True), 1):
-        if len(numbers) + 1 > model.longest:
-            raise ValueError(
-                f"sentence {number} has {len(numbers) + 1} tokens and the model {model.longest} places: split it, {line[:60]!r}"
-            )
+    tokens = encode_short(vocabulary, lines, model.longest)
     for first in range(0, len(lines), CHUNK):
         yield from _translate_chunk(model, vocabulary, tokens[first : first + CHUNK], beams, length_power, device)
 

@@ -111,6 +111,10 @@ def test_what_is_wrong_with_files_is_named(tmp_path: Path) -> None:
         read_pairs([short, long])
     with pytest.raises(CorpusError, match=r"line 1 of .*short must be a sentence, a tab and its translation, got 'one'"):
         read_pairs([short])
+    (tmp_path / "empty").write_text("")
+    for files in ([tmp_path / "empty"], [tmp_path / "empty", tmp_path / "empty"]):
+        with pytest.raises(CorpusError, match="empty must hold sentences, and there are none"):
+            read_pairs(files)
     with pytest.raises(CorpusError, match="none cannot be read"):
         read_pairs([tmp_path / "none", long])
     with pytest.raises(CorpusError, match="cannot be read"):

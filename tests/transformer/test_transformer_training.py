@@ -154,6 +154,9 @@ def test_pairs_too_long_or_empty_are_left_out(config: TransformerConfig, tmp_pat
     file.write_text("one\teins\n\tzwei\ndrei\t\nlong\t0123456789abc\ntwo\tzwei\n", encoding="utf-8")
     learner = TranslationLearner(dataclasses.replace(config, longest=12), make_accelerator(FEW))
     assert [learner.vocabulary.decode(source) for source, _ in learner.pairs] == ["one", "two"]
+    file.write_text("one\teins\nsomething long\tzwei\n", encoding="utf-8")
+    with pytest.raises(CorpusError, match="of those to validate with, sentence 2 has 14 tokens and the model 12 places"):
+        TranslationLearner(dataclasses.replace(config, longest=12), make_accelerator(FEW))
     file.write_text("\t\n", encoding="utf-8")
     with pytest.raises(CorpusError, match="no pair of sentences has 1 to 11 tokens on both sides"):
         TranslationLearner(dataclasses.replace(config, longest=12), make_accelerator(FEW))
