@@ -222,6 +222,8 @@ class Exported:
         for place in range(longest):
             scores, known = self.advance(newest, known, memory)
             scores[:, :, PAD] = -np.inf
+            if place == 0:
+                scores[:, :, END] = -np.inf  # a translation of nothing at all is none, see `transformer.translating`
             newest = np.where(writing[:, None], scores.argmax(-1), END)
             tokens[:, place] = newest[:, 0]
             writing &= newest[:, 0] != END

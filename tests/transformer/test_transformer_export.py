@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from small_transformer import LINES, make_model, make_sources
 from tokenizers import Tokenizer
 
@@ -16,7 +17,7 @@ from transformer.config import SIZES, Size
 from transformer.export import TOLERANCE, Difference, Exported, compare, export
 from transformer.model import Transformer
 from transformer.translating import search
-from transformer.vocabulary import Vocabulary, learn_vocabulary
+from transformer.vocabulary import END, START, Vocabulary, learn_vocabulary
 
 Made = tuple[Transformer, Vocabulary, Path, Difference]
 
@@ -59,6 +60,22 @@ def test_batches_and_lengths_are_free(made: Made, count: int, longest: int) -> N
     for layer, (keys, values) in enumerate(read.layers):
         assert np.allclose(memory[f"memory_keys_{layer}"], keys.detach().numpy(), atol=1e-5)
         assert np.allclose(memory[f"memory_values_{layer}"], values.detach().numpy(), atol=1e-5)
+
+
+@pytest.mark.usefixtures("made")
+def test_no_translation_ends_before_it_has_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SIZES, "tiny", Size(layers=2, units=16, inner=24, heads=4))
+    vocabulary = learn_vocabulary(LINES, 280)
+    model = make_model(tokens=len(vocabulary), norm_first=True)
+    with torch.no_grad():  # the end has the direction that all outputs share
+        outputs = model.decode(torch.full((8, 1), START), model.encode(make_sources(8, 6, len(vocabulary))))[:, -1]
+        model.embedding.weight[END] = 5 * outputs.mean(0)
+    export(model, vocabulary, tmp_path)
+    source = make_sources(4, 6, len(vocabulary))
+    tokens = Exported(tmp_path).translate(source.numpy(), 5)
+    assert (tokens[:, 0] != END).all()
+    assert (tokens[:, 1:] == END).any()
+    assert tokens.tolist() == search(model, source, 5, 1, 0.0).tokens.tolist()
 
 
 def test_files_of_another_model_are_found_out(made: Made) -> None:
