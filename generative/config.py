@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -157,6 +158,11 @@ class ReaderConfig:
         check_at_least(self, 2, "size")
         check_at_least(self, 0, "glimpse_blocks")
         check_above_zero(self, "window_clip")
+        if self.training.precision == "fp16" and math.isfinite(self.window_clip):
+            raise ValueError(
+                "precision='fp16' makes gradients larger until they have been through the network, so that window_clip would "
+                "shorten all of them: use 'bf16' or 'no'"
+            )
 
 
 GenerativeConfig = VAEConfig | DRAWConfig | ReaderConfig

@@ -164,6 +164,15 @@ def test_writing_is_the_adjoint_of_reading_up_to_the_intensity(height: int, widt
     assert (windows.intensity - 1).abs().min() > 0.01, "these windows could not tell γ from 1 / γ"
 
 
+@pytest.mark.parametrize("place", [2, 3])
+@pytest.mark.parametrize("number", [-90.0, 50.0, 90.0])
+def test_filters_of_extreme_numbers_sum_to_one(place: int, number: float) -> None:
+    numbers = torch.zeros(1, 5)
+    numbers[0, place] = number
+    for filters in filterbanks(make_window(numbers, 2, 28, 28), 2, 28, 28):
+        torch.testing.assert_close(filters.sum(-1), torch.ones(1, 2), rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("distance", [-1e6, -1e3, -40.0, 60.0, 1e3, 1e6])
 @pytest.mark.parametrize("deviation", [0.01, 1.0, 30.0])
 def test_filters_far_outside_sum_to_one_see_the_nearest_pixel_and_have_finite_gradients(deviation: float, distance: float) -> None:
