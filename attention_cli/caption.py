@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -64,10 +65,13 @@ def evaluate(arguments: list[str], program: str) -> None:
     """`attention caption evaluate`."""
     asked = tyro.cli(EvaluateArguments, args=arguments, prog=program)
     from attention_core.zoo import pick_device
+    from captioning.scores import NO_JAVA
     from captioning.train import report
 
     figures = report(asked.model, asked.split, asked.beams, asked.length_power, pick_device(), asked.places)
     print_figures(figures, asked.json)
+    if figures.get("tokenizer") == "python":
+        print(NO_JAVA, file=sys.stderr)
 
 
 @dataclass(frozen=True)

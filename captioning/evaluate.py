@@ -12,7 +12,7 @@ from attention_env.sentence_rewards import Cider
 from captioning import flickr8k
 from captioning.config import CaptionConfig, Places
 from captioning.decoder import Captioner
-from captioning.scores import score
+from captioning.scores import check_installed, score
 from captioning.writing import Written, write_all
 
 CHOOSES = {"flickr8k": "validation/negative_cider", "scenes": "validation/error_rate"}
@@ -95,6 +95,8 @@ def score_captions(
     Raises:
         captioning.scores.ScoreError: if they cannot be scored.
     """
+    if not isinstance(source, SceneSource):
+        check_installed()
     written = list(write_all(captioner, source, beams, length_power, device, places))
     captions = [caption for chunk in written for caption in chunk.captions]
     if isinstance(source, SceneSource):

@@ -88,7 +88,7 @@ def measure(reference: str, estimates: int, episodes: int, copies: int, seed: in
         raise ValueError(
             f"episodes must be a multiple of copies times captions of a picture, {copies} × {references}; got {episodes}"
         )
-    config = dataclasses.replace(config, expected=0.0, dropout=0.0)
+    config = dataclasses.replace(config, expected=0.0, dropout=0.0, annotation_dropout=None)
     weights = tuple(dict.fromkeys((0.0, config.entropy_weight)))
     shapes, spreads = {}, {}
     for place, baseline in enumerate(BASELINES):

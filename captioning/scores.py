@@ -2,7 +2,7 @@
 
 The metrics are those of `pycocoevalcap` (`pip install "attention-suite[captioning]"`), on the words of COCO's tokeniser (Chen
 et al. 2015, arXiv 1504.00325). The tokeniser and METEOR are Java programs. Where Java is missing, the words are those of
-`captioning.tokens` and METEOR is left out; `Scores.note` says so. BLEU and METEOR are of all pictures together, not means.
+`captioning.tokens` and METEOR is left out; `NO_JAVA` says so. BLEU and METEOR are of all pictures together, not means.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ from captioning.tokens import tokenize
 
 # METEOR reads and writes numbers in the machine's language otherwise, and fails at decimal commas; so with letters beyond ASCII.
 _JAVA_OPTIONS = ("-Dfile.encoding=UTF-8", "-Duser.language=en", "-Duser.country=US", "-Xmx2G")
+
+
+NO_JAVA = "no Java was found, so METEOR is left out and the words are captioning.tokens', not COCO's: install a Java runtime"
+"""What to know before comparing scores whose `tokenizer` is "python" with published ones."""
 
 
 class ScoreError(ValueError):
@@ -52,16 +56,21 @@ class Scores:
     cider: float
     tokenizer: str
 
-    @property
-    def note(self) -> str | None:
-        """What to know before comparing these figures with published ones; None if there is nothing."""
-        if self.tokenizer == "coco":
-            return None
-        return "no Java was found, so METEOR is left out and the words are captioning.tokens', not COCO's: install a Java runtime"
-
     def as_dict(self) -> dict[str, Any]:
         """Return the attributes by name."""
         return asdict(self)
+
+
+def check_installed() -> None:
+    """See that captions can be scored here, before there is much to score.
+
+    Raises:
+        ScoreError: if `pycocoevalcap` is not installed.
+    """
+    try:
+        import pycocoevalcap.bleu.bleu  # noqa: F401
+    except ImportError as error:
+        raise ScoreError('scoring captions needs pycocoevalcap: pip install "attention-suite[captioning]"') from error
 
 
 def score(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> Scores:
@@ -76,12 +85,11 @@ def score(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> Sco
             `pycocoevalcap` is not installed, or a Java program fails.
     """
     _check(candidates, references)
-    try:
-        from pycocoevalcap.bleu.bleu import Bleu
-        from pycocoevalcap.cider.cider import Cider
-        from pycocoevalcap.rouge.rouge import Rouge
-    except ImportError as error:
-        raise ScoreError('scoring captions needs pycocoevalcap: pip install "attention-suite[captioning]"') from error
+    check_installed()
+    from pycocoevalcap.bleu.bleu import Bleu
+    from pycocoevalcap.cider.cider import Cider
+    from pycocoevalcap.rouge.rouge import Rouge
+
     java = _find_java()
     written, wanted = _tokenize_all(candidates, references, java)
     for picture, sentences in enumerate(wanted):

@@ -118,8 +118,9 @@ def test_the_entropy_is_compared_in_the_same_episodes(figures: list[LookingVaria
 def test_nothing_is_dropped_and_no_expectation_shown(run: Path, tmp_path: Path) -> None:
     assert CONFIG.dropout > 0
     assert CONFIG.expected > 0
-    without = change(run, tmp_path / "alone", dropout=0.0, expected=0.0)
-    assert measure(str(run), 3, 8, 2, seed=0) == measure(without, 3, 8, 2, seed=0)
+    without = measure(change(run, tmp_path / "alone", dropout=0.0, expected=0.0), 3, 8, 2, seed=0)
+    assert measure(str(run), 3, 8, 2, seed=0) == without
+    assert measure(change(run, tmp_path / "dropped", annotation_dropout=0.5), 3, 8, 2, seed=0) == without
 
 
 @pytest.mark.usefixtures("soon")
