@@ -62,9 +62,10 @@ def make_reader(settings: str) -> Reader:
     return reader.to(pick_device()).eval()
 
 
-def make_crops(count: int) -> NDArray[np.uint8]:
-    """Draw crops of noise."""
-    return np.random.default_rng(0).integers(0, 256, (count, 32, 100), dtype=np.uint8)
+def make_crops(settings: str, count: int) -> NDArray[np.uint8]:
+    """Draw crops of noise, of the settings' size."""
+    words = published_config(settings).words
+    return np.random.default_rng(0).integers(0, 256, (count, words.height, words.width), dtype=np.uint8)
 
 
 def read_batched(reader: Reader, crops: NDArray[np.uint8], beams: int) -> list[str]:
@@ -84,7 +85,7 @@ READERS: dict[str, Callable[[Reader, NDArray[np.uint8], int], list[str]]] = {"ba
 
 def make_measure(way: str, settings: str, count: int, beams: int) -> Measure:
     """Tell how many words a way of reading reads in a second."""
-    reader, crops = make_reader(settings), make_crops(count)
+    reader, crops = make_reader(settings), make_crops(settings, count)
 
     def rate() -> float:
         synchronise()
@@ -99,7 +100,7 @@ def make_measure(way: str, settings: str, count: int, beams: int) -> Measure:
 def measure_reading(asked: Arguments) -> None:
     """Print the table of words read per second."""
     print_head(["beams", "batched, words/s", "one by one, words/s", "batched / one by one", "the same word"])
-    reader, crops = make_reader(asked.settings), make_crops(asked.crops)
+    reader, crops = make_reader(asked.settings), make_crops(asked.settings, asked.crops)
     for beams in (1, 5):
         with ExitStack() as rivals:
             made = {

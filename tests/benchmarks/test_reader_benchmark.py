@@ -7,7 +7,7 @@ from test_benchmarks import RATIO, SPREAD, assert_like, tables
 
 
 def test_the_table_of_reading() -> None:
-    ((_, *rows),) = tables("reader.py", "--rounds", "1", "--crops", "3")
+    ((_, *rows),) = tables("reader.py", "--rounds", "1", "--crops", "3", "--settings", "ablation")
     for row, beams in zip(rows, ("1", "5"), strict=True):
         assert_like(row, beams, SPREAD, SPREAD, RATIO, r"100\.0%")
 
