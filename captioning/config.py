@@ -98,7 +98,7 @@ class CaptionConfig:
     """Whether hard attention learns on its own: what teaches where to look ends at the attention network, as in RAM, and the rest's
     gradient is free of its noise."""
     entropy_weight: float = 0.002
-    """λ_e, weight of the entropy of the places."""
+    """λ_e, weight of the entropy of the places: of those of soft attention as well, where it learns from whole sentences."""
     expected: float = 0.5
     """Share of the captions that are shown what hard attention would see on average in place of one place."""
     batch_size: int = 16

@@ -9,8 +9,8 @@ so its reward is what comes from there on, which has the same expectation and le
 captions the expectation Σ_i α_i a_i stands in place of the sample, as in the paper, and the gradient goes through it.
 
 Where the environment pays the score of the finished sentence instead, words are chosen as well, and REINFORCE teaches both, of soft
-attention the words alone (self-critical training where the baseline is the score of the greedy sentence; Rennie et al. 2017, arXiv
-1612.00563).
+attention the words alone, beside the entropy's term (self-critical training where the baseline is the score of the greedy sentence;
+Rennie et al. 2017, arXiv 1612.00563).
 """
 
 from __future__ import annotations
