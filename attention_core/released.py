@@ -205,8 +205,9 @@ def page(models: Sequence[Released]) -> str:
         "# Results",
         "Made from `zoo/*/figures.yaml`; `attention zoo check` evaluates the models anew and says which figures hold, and with "
         "`--markdown` writes this page if all do. All are on test data, which chose nothing; the interval is of 95 % (Wilson) over "
-        "the examples, ± a standard deviation over seeds, and each figure is of one training where no seeds are named. Cards say "
-        "how each model was chosen, and what it cannot do.",
+        "the examples, ± a standard deviation over seeds, and each figure is of one training where no seeds are named. Where a "
+        "training was ended early, its time says so, and its command goes on for longer. Cards say how each model was chosen, and "
+        "what it cannot do.",
     ]
     for group, heading in GROUPS.items():
         members = [model for model in models if model.group == group]

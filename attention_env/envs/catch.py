@@ -172,7 +172,8 @@ class CatchEnv(GlimpseEnv):
     ## Arguments
     `glimpse_size=6`, `scales=3`, `interpolation`, `moves`, `move_scale`, `start`, `action_format`, `grid`, `zoom`, `rotate`,
     `step_cost`, `split` and those for output and rendering, as in `attention_env.options.GlimpseOptions`; `glimpses=23` or fewer,
-    for shorter games.
+    for shorter games. Refused are another `source`, `scene`, `distortion`, `reward="dense"`, `stop=True` and
+    `action_format="saccade"`.
     """
 
     vector_class = CatchVectorEnv
