@@ -404,6 +404,17 @@ def test_where_nothing_has_a_true_class_the_hybrid_rule_is_refused(catch: Reinfo
         ReinforceLearner(dataclasses.replace(catch, rule="hybrid"), Accelerator())
 
 
+def test_location_head_and_its_eye_decay_by_their_own_rate(config: ReinforceConfig) -> None:
+    network = dataclasses.replace(config.network, location_hidden=8)
+    learner = ReinforceLearner(dataclasses.replace(config, network=network, location_decay=2.5), Accelerator())
+    others, head = learner.parameter_groups()
+    assert "weight_decay" not in others
+    assert head["weight_decay"] == 2.5
+    names = {id(parameter): name for name, parameter in learner.released(learner.module).named_parameters()}
+    assert {names[id(parameter)].split(".")[0] for parameter in head["params"]} == {"location_head", "location_eye"}
+    assert len(others["params"]) + len(head["params"]) == len(list(learner.module.parameters()))
+
+
 def test_information_is_no_credit_for_answers_that_are_paid_one_by_one(config: ReinforceConfig) -> None:
     dense = dataclasses.replace(config, rule="hybrid", credit="information", env_kwargs={"reward": "dense"})
     with pytest.raises(ValueError, match="use credit='return', or reward='sparse'"):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from attention_core.config import TrainingConfig
 from attention_core.files import SaveError
 from attention_core.run_folder import RunFolder
-from attention_core.training import ERROR_RATE, LastWeights, fit, learning_rate, make_accelerator
+from attention_core.training import ERROR_RATE, LastWeights, Update, fit, learning_rate, make_accelerator
 
 QUICK = TrainingConfig(updates=10, warmup=2, learning_rate=0.01, log_every=4, validate_every=5, checkpoint_seconds=0.0)
 
@@ -258,3 +258,53 @@ def test_weights_taken_up_again_lie_where_the_module_does() -> None:
     after.load_state_dict(before.state_dict())
     assert {value.device.type for kept in after.kept for value in kept.values()} == {"meta"}
     assert after.count == 1
+
+
+class Pushed(nn.Module):
+    """Two weights whose gradients are whatever is pushed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Parameter(torch.tensor([1.0, -2.0])), nn.Parameter(torch.tensor([0.5]))
+
+    def forward(self, pushes: tuple[Tensor, Tensor]) -> Tensor:
+        return (self.first * pushes[0]).sum() + (self.second * pushes[1]).sum()
+
+
+class Pushing(Line):
+    """Pushes the first weight hard and the second one softly, which has a rate and a decay of its own."""
+
+    PUSHES = ((torch.tensor([30.0, 40.0]), torch.tensor([0.3])), (torch.tensor([0.3, -0.4]), torch.tensor([-0.9])))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.module = Pushed()
+        self.pushes = iter(self.PUSHES)
+
+    def loss(self, module: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
+        return module(next(self.pushes)), {}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        assert isinstance(self.module, Pushed)
+        return [{"params": [self.module.first]}, {"params": [self.module.second], "rate": 0.1, "weight_decay": 0.5}]
+
+
+def test_each_group_is_clipped_alone_and_has_its_rate_and_its_decay() -> None:
+    """AdamW (Loshchilov and Hutter 2019, algorithm 2) by hand."""
+    config = replace(QUICK, warmup=0, clip=1.0, weight_decay=0.05, second_moment=0.9)
+    learner = Pushing()
+    step = Update(learner, config, make_accelerator(config))
+    norms = [float(step(update)["charts/gradient_norm"]) for update in range(2)]
+    assert norms == pytest.approx([math.hypot(50.0, 0.3), math.hypot(0.5, 0.9)])
+    assert isinstance(learner.module, Pushed)
+    for group, (found, weights, rate, decay) in enumerate(
+        ((learner.module.first, [1.0, -2.0], 1.0, 0.05), (learner.module.second, [0.5], 0.1, 0.5))
+    ):
+        wanted, mean, square = torch.tensor(weights), torch.zeros(len(weights)), torch.zeros(len(weights))
+        for update, pushes in enumerate(Pushing.PUSHES):
+            gradient = pushes[group] * min(1.0, 1 / float(pushes[group].norm()))
+            mean, square = 0.9 * mean + 0.1 * gradient, 0.9 * square + 0.1 * gradient.square()
+            far = rate * learning_rate(config, update)
+            wanted = wanted - far * decay * wanted
+            wanted = wanted - far * (mean / (1 - 0.9 ** (update + 1))) / ((square / (1 - 0.9 ** (update + 1))).sqrt() + 1e-8)
+        torch.testing.assert_close(found.detach(), wanted, rtol=1e-5, atol=1e-6)

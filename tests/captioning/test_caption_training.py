@@ -293,3 +293,15 @@ def test_a_captioner_of_another_encoders_weights_is_refused(tmp_path: Path, monk
 def test_an_encoder_of_its_own_is_for_soft_attention_of_photographs(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="encoder_rate is for data='flickr8k', attention='soft'"):
         CaptionConfig(**{"data": "flickr8k", "encoder_rate": 0.1, **change})
+
+
+@pytest.mark.parametrize("attention", ["soft", "hard"])
+def test_nothing_is_left_out_at_random_in_validation(attention: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = CaptionConfig(attention=attention, batch_size=2, dropout=0.5, training=TrainingConfig())
+    learner = (SoftLearner if attention == "soft" else EpisodeLearner)(config, make_accelerator(config.training))
+
+    def told(captioner: torch.nn.Module, *_: Any) -> dict[str, Any]:
+        return {"training": any(part.training for part in captioner.modules())}
+
+    monkeypatch.setattr("captioning.learner.validate", told)
+    assert learner.validate(learner.module.train()) == {"training": False}

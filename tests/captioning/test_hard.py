@@ -242,3 +242,40 @@ def test_rewards_to_come_are_discounted() -> None:
             to_come = sum(0.5**later * reward for later, reward in enumerate(episodes.rewards[step:, row].tolist()))
             by_hand -= log * to_come * bool(episodes.playing[step, row]) / 2
     assert parts["places"].item() == pytest.approx(by_hand, rel=1e-4)
+
+
+@pytest.mark.parametrize("attention", ["hard", "soft"])
+def test_sentences_teach_words_and_places_by_how_much_better_they_are(attention: Any) -> None:
+    """Of unequal length: -(1/B) Σ_i Σ_t log π (R_t - b_t), as long as they are played."""
+    generator = torch.Generator().manual_seed(0)
+    told, any_word, looked, returns, baseline = (torch.randn(3, 2, generator=generator).tolist() for _ in range(5))
+    playing = [[True, True], [True, False], [True, False]]
+    words = places = 0.0
+    for step, row in itertools.product(range(3), range(2)):
+        if playing[step][row]:
+            words -= told[step][row] * (returns[step][row] - baseline[step][row]) / 2
+            places -= looked[step][row] * (returns[step][row] - baseline[step][row]) / 2
+    episodes = Episodes(torch.tensor(playing), torch.zeros(3, 2), *map(torch.tensor, (told, any_word, looked)), torch.zeros(3, 2))
+    config = replace(CONFIG, attention=attention, reward="bleu", data="scenes")
+    parts = losses(episodes, torch.tensor(returns), torch.tensor(baseline), torch.zeros(2, dtype=torch.bool), config)
+    assert parts["words"].item() == pytest.approx(words, rel=1e-5)
+    assert parts["places"].item() == pytest.approx(places if attention == "hard" else 0.0, rel=1e-5)
+
+
+def test_a_batch_of_sentences_is_measured_by_its_other_samples_at_the_temperature() -> None:
+    config = replace(
+        CONFIG, data="scenes", reward="bleu", baseline="leave_one_out", samples=2, batch_size=8, temperature=0.2, discount=1.0
+    )
+    learner = EpisodeLearner(config, make_accelerator(FEW))
+    options, chance = learner._next_batch()
+    assert isinstance(learner.module, _Loss)
+    parts, _ = learner.module.parts(learner.environment, options, chance)
+    episodes = play(learner.captioner, learner.environment, options, chance, temperature=0.2)
+    paid = episodes.rewards.sum(0)
+    assert (paid[:8] != paid[8:]).any()
+    by_hand = 0.0
+    for row, other in [*zip(range(8), range(8, 16), strict=True), *zip(range(8, 16), range(8), strict=True)]:
+        for step, log in enumerate(episodes.told[:, row].tolist()):
+            to_come, of_the_other = (episodes.rewards[step:, one].sum().item() for one in (row, other))
+            by_hand -= log * (to_come - of_the_other) * bool(episodes.playing[step, row]) / 16
+    assert parts["words"].item() == pytest.approx(by_hand, rel=1e-4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import numpy as np
@@ -19,7 +20,7 @@ from attention_core.config import TrainingConfig
 from attention_core.order import ShuffledIndex
 from attention_core.training import make_accelerator
 from attention_core.zoo import ModelError
-from ocr.augment import augment
+from ocr.augment import _move, augment
 from ocr.batches import Batches
 from ocr.config import By, ConvolutionConfig, OCRConfig, Turned, published_config
 from ocr.crops import Crops
@@ -130,6 +131,46 @@ def test_a_moved_crop_is_still_where_it_was_on_average() -> None:
     assert moved.shape == crops.shape
     inside, outside = light[14:18, 45:55].mean(), light[:4].mean()
     assert inside > outside + 0.5
+
+
+# The six numbers of a move, in deviations: which one, and how a spot right of the middle and one below it come to lie, in pixels.
+MOVES = {
+    "turn": (0, (0.0, -0.6), (0.6, 0.0)),
+    "shear": (1, (0.0, 0.0), (-1.2, 0.0)),
+    "stretch across": (2, (-1.9, 0.0), (0.0, 0.0)),
+    "stretch along": (3, (0.0, 0.0), (0.0, -0.6)),
+    "right": (4, (-4.0, 0.0), (-4.0, 0.0)),
+    "down": (5, (0.0, -1.3), (0.0, -1.3)),
+}
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_moves_take_spots_where_they_should(move: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    number, *shifts = MOVES[move]
+    monkeypatch.setattr("ocr.augment._normal", lambda crops, count, _: torch.eye(count)[number].expand(len(crops), count))
+    spots = torch.full((2, 1, 32, 100), -1.0)
+    spots[0, 0, 14:18, 73:77] = 1.0
+    spots[1, 0, 22:26, 48:52] = 1.0
+    light = (_move(spots, 1.0, torch.Generator()) + 1)[:, 0]
+    across, down = torch.arange(100.0), torch.arange(32.0)[:, None]
+    for picture, (right, below), (x, y) in zip(light, shifts, ((74.5, 15.5), (49.5, 23.5)), strict=True):
+        place = [float((picture * axis).sum() / picture.sum()) for axis in (across, down)]
+        assert place == pytest.approx([x + right, y + below], abs=0.12)
+
+
+@pytest.mark.usefixtures("data_folder")
+def test_nothing_is_left_out_at_random_in_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = ReaderLearner(dataclasses.replace(SMALL, dropout=0.5), make_accelerator(FEW))
+    seen = []
+
+    def read_nothing(reader: torch.nn.Module, *_: Any) -> list[Any]:
+        seen.append(any(part.training for part in reader.modules()))
+        return []
+
+    monkeypatch.setattr("ocr.train.read_all", read_nothing)
+    monkeypatch.setattr("ocr.train.score_words", lambda *_: SimpleNamespace(accuracy=0.0, edit_similarity=0.0))
+    learner.validate(learner.module.train())
+    assert seen == [False]
 
 
 # Learning -------------------------------------------------------------------------------------------------------------

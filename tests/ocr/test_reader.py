@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Literal
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
 from ocr.alphabet import CHARACTERS, END, PAD, START, decode, encode, spell
 from ocr.config import FORMS, ConvolutionConfig, OCRConfig
 from ocr.lexicon import likeliest, log_likelihoods, nearest
 from ocr.reader import Reader
 from ocr.reading import as_input, read, read_all
-from ocr.train import words_loss
+from ocr.train import load, words_loss
 
 Form = Literal["1c", "1u", "2u", "attention"]
 CPU = torch.device("cpu")
@@ -77,13 +80,9 @@ def test_forms_differ_in_when_they_see_the_picture() -> None:
         reader = make_reader(form)
         seen = reader.see(pictures)
         state = reader.begin(seen)
-        scores = [
-            reader.advance(torch.full((2,), START), context, state)[0]
-            for context in (reader.look(seen, state)[0], torch.zeros(2, 1))
-            if form == "1c" or context.shape[1] > 1
-        ]
-        if form == "1c":  # what is looked at later makes no difference
-            assert torch.equal(scores[0], scores[1])
+        context, _ = reader.look(seen, state)
+        scores, others = (reader.advance(torch.full((2,), START), given, state)[0] for given in (context, context + 1))
+        assert torch.equal(scores, others) == (form == "1c")  # to which what is looked at later makes no difference
         assert (reader.upper is not None) == (form == "2u")
         assert seen.annotations.shape[1] == (4 * 12 if form == "attention" else 1)
 
@@ -98,18 +97,42 @@ def test_the_loss_is_that_of_words() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("beams", [1, 4])
-def test_a_word_is_as_likely_as_it_says(form: Form, beams: int) -> None:
-    reader = make_reader(form)
-    reading = read(reader, crops(5), 6, beams)
+def test_greedy_reading_takes_the_likeliest_characters_and_says_how_likely_and_where(form: Form) -> None:
+    reader, count, longest = make_reader(form), 5, 6
+    reading = read(reader, crops(count), longest)
     for row, word in enumerate(reading.words):
-        assert len(word) <= 6
-        if len(word) == 6:
-            continue  # cut off, without an end
-        logs = log_likelihoods(reader, crops(5)[row : row + 1], [word])
-        assert reading.confidences[row].item() == pytest.approx(logs.exp().item(), rel=1e-3)
-    assert reading.weights.shape[0] == 5
-    assert torch.allclose(reading.weights.sum(-1), torch.ones(reading.weights.shape[:2]), atol=1e-5)
+        seen = reader.see(crops(count)[row : row + 1])
+        state, before, told, characters = reader.begin(seen), torch.tensor([START]), 0.0, list[int]()
+        for step in range(longest + 1):  # a word that is cut off has had one more
+            context, weights = reader.look(seen, state)
+            assert torch.allclose(reading.weights[row, step], weights[0], atol=1e-5)
+            scores, state = reader.advance(before, context, state)
+            before = scores.argmax(-1)
+            told += float(scores.detach().log_softmax(-1).amax())
+            characters.append(int(before))
+            if characters[-1] == END:
+                break
+        assert word == decode(characters[:longest])
+        assert reading.confidences[row].item() == pytest.approx(math.exp(told), rel=1e-3, abs=0)
+
+
+@pytest.mark.parametrize("beams", [1, 4])
+def test_a_word_is_as_likely_as_it_says(beams: int) -> None:
+    reader, config, _ = load("ocr-synthetic", CPU)
+    words = ("on", "tree", "station")
+    pictures = np.stack([drawn(word) for word in words])
+    reading = read(reader, as_input(pictures, CPU), config.words.longest, beams)
+    assert [len(word) for word in reading.words] == [len(word) for word in words]
+    for row, word in enumerate(reading.words):
+        (likely,) = log_likelihoods(reader, as_input(pictures[row : row + 1], CPU), [word]).exp().tolist()
+        assert 0.05 < reading.confidences[row].item() == pytest.approx(likely, rel=1e-3)
+
+
+def drawn(word: str) -> NDArray[np.uint8]:
+    """A plain word, 32×100."""
+    picture = Image.new("L", (100, 32), 230)
+    ImageDraw.Draw(picture).text((50, 16), word, fill=20, font=ImageFont.load_default(size=24), anchor="mm")
+    return np.asarray(picture)
 
 
 def test_more_beams_find_words_at_least_as_likely() -> None:

@@ -7,7 +7,7 @@ import json
 import math
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import pytest
 import torch
@@ -146,6 +146,35 @@ def test_pieces_are_cut_anew_every_time(config: TransformerConfig) -> None:
     texts = [{learner.vocabulary.decode(row) for row in batch.tolist()} for batch in batches]
     assert texts[0] == texts[1] == set(LINES)
     assert batches[0].shape != batches[1].shape or not torch.equal(*batches)
+
+
+class Share(NamedTuple):
+    """What a learner asks of an accelerator: which of how many processes this is."""
+
+    process_index: int
+    num_processes: int
+    device: torch.device = CPU
+
+
+@pytest.mark.usefixtures("small_size")
+def test_processes_share_out_every_batch(config: TransformerConfig) -> None:
+    alone, *both = (cast(Any, share) for share in (Share(0, 1), Share(0, 2), Share(1, 2)))
+    whole, parts = TranslationLearner(config, alone), [TranslationLearner(config, share) for share in both]
+    for _ in range(3):
+        source, _ = whole.next_batch()
+        wanted = sorted(whole.vocabulary.decode(row) for row in source.tolist())
+        shares = [[whole.vocabulary.decode(row) for row in part.next_batch()[0].tolist()] for part in parts]
+        assert all(shares)
+        assert sorted([*shares[0], *shares[1]]) == wanted
+
+
+@pytest.mark.usefixtures("small_size")
+def test_nothing_is_left_out_at_random_in_validation(config: TransformerConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = TranslationLearner(dataclasses.replace(config, dropout=0.5), make_accelerator(FEW))
+    monkeypatch.setattr(
+        "transformer.train.validate", lambda model, *_: {"training": any(part.training for part in model.modules())}
+    )
+    assert learner.validate(learner.module.train()) == {"training": False}
 
 
 @pytest.mark.usefixtures("small_size")
