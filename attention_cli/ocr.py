@@ -106,7 +106,10 @@ def read(arguments: list[str], program: str) -> None:
         shown = {"picture": one.name, "word": one.word, "confidence": one.confidence}
         print(json.dumps(shown) if asked.json else f"{one.word}  {one.confidence:.0%}  {one.name}")
         if one.upright:
-            print(f"{one.name} is upright: if it is a word and no single character, turn it: it is read from left", file=sys.stderr)
+            print(
+                f"{one.name} is upright: if it is a word and no single character, turn it to run from left to right",
+                file=sys.stderr,
+            )
     if asked.explain and found.read:
         out = asked.out or figures_folder(asked.model, None) / "read.png"
         explain(found.read, out)
