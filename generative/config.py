@@ -161,7 +161,7 @@ class ReaderConfig:
         if self.training.precision == "fp16" and math.isfinite(self.window_clip):
             raise ValueError(
                 "precision='fp16' makes gradients larger until they have been through the network, so that window_clip would "
-                "shorten all of them: use 'bf16' or 'no'"
+                "shorten all of them: use 'bf16' or 'no', or window_clip=inf"
             )
 
 

@@ -114,7 +114,11 @@ def test_impossible_settings_of_all_models_are_refused_by_name(
         (ReaderConfig, {"glimpses": 0}, "glimpses must be at least 1, got 0"),
         (ReaderConfig, {"glimpse_blocks": -1}, "glimpse_blocks must be at least 0, got -1"),
         (ReaderConfig, {"window_clip": 0.0}, "window_clip must be above 0, got 0.0"),
-        (ReaderConfig, {"training": TrainingConfig(precision="fp16")}, "window_clip would shorten all of them: use 'bf16' or 'no'"),
+        (
+            ReaderConfig,
+            {"training": TrainingConfig(precision="fp16")},
+            "window_clip would shorten all of them: use 'bf16' or 'no', or window_clip=inf",
+        ),
         (ReaderConfig, {"glimpse_width": 0}, "glimpse_width must be at least 1, got 0"),
         (ReaderConfig, {"hidden": 0}, "hidden must be at least 1, got 0"),
         (ReaderConfig, {"batch_size": 0}, "batch_size must be at least 1, got 0"),
