@@ -339,8 +339,8 @@ def _check_processes(checkpoint: Path, accelerator: Accelerator) -> None:
     before = len(list(checkpoint.glob("process_*.pt")))
     if before != accelerator.num_processes:
         raise RunError(
-            f"{checkpoint} was saved by a training in {before} processes, and this one has {accelerator.num_processes}: go on with "
-            f"--num_processes {before}, or choose another folder"
+            f"{checkpoint} holds the states of {before} process(es), and this training has {accelerator.num_processes}: go on "
+            "with as many, or choose another folder"
         )
 
 

@@ -95,6 +95,16 @@ def test_evaluation_prints_one_json_object(runs: dict[str, Path], capsys: pytest
     assert 0 <= figures["attention_on_shape"] <= 1
 
 
+@pytest.mark.parametrize(("tokenizer", "told"), [("python", True), ("coco", False)])
+def test_scores_without_java_are_said_to_be_so(
+    tokenizer: str, told: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("captioning.train.report", lambda *_: {"bleu4": 20.0, "tokenizer": tokenizer})
+    status, said, complaint = run_in_process(["caption", "evaluate", "somewhere", "--json"], capsys)
+    assert (status, json.loads(said)["tokenizer"]) == (0, tokenizer)
+    assert ("no Java was found, so METEOR is left out" in complaint) == told
+
+
 @pytest.mark.parametrize("name", ["soft", "hard"])
 def test_evaluation_says_where_it_was_let_look(
     name: str, runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -109,7 +109,7 @@ def test_training_of_one_process_is_not_gone_on_with_by_two(tmp_path: Path) -> N
     assert Child([*arguments, "--max-seconds", "0"], tmp_path / "one.log").run() == 0
     before = newest_weights(tmp_path / "run").read_bytes()
     assert train_by_two(arguments, log) == [2, 2]
-    assert "was saved by a training in 1 processes, and this one has 2: go on with --num_processes 1" in log.read_text()
+    assert "holds the states of 1 process(es), and this training has 2: go on with as many" in log.read_text()
     assert "Traceback" not in log.read_text()
     assert newest_weights(tmp_path / "run").read_bytes() == before
 

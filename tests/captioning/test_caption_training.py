@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from captioning.encoders import load_encoder
 from captioning.evaluate import attention_on_shape, exact, references_of, score_captions, validate
 from captioning.hard import EpisodeLearner
 from captioning.learner import SoftLearner, losses
+from captioning.scores import ScoreError
 from captioning.sources import JoinedSources, make_source, pad_captions
 from captioning.train import load, report, train
 from captioning.writing import Written
@@ -305,3 +307,12 @@ def test_nothing_is_left_out_at_random_in_validation(attention: Any, monkeypatch
 
     monkeypatch.setattr("captioning.learner.validate", told)
     assert learner.validate(learner.module.train()) == {"training": False}
+
+
+def test_what_cannot_be_scored_is_not_written_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pycocoevalcap.bleu.bleu", None)
+    monkeypatch.setattr("captioning.evaluate.write_all", lambda *_: pytest.fail("captions were written"))
+    annotations = np.zeros((1, 3, 2), np.float32)
+    source = CaptionedPictures("toy", Vocabulary((*SPECIAL, "a")), annotations, np.array([[(4, END)]]))
+    with pytest.raises(ScoreError, match=r'pip install "attention-suite\[captioning\]"'):
+        score_captions(cast(Any, None), source, 1, 0.7, torch.device("cpu"))
