@@ -16,7 +16,7 @@ from torch import Tensor
 NUMBERS = 5
 """How many numbers of a network make a window: g̃_X, g̃_Y, log σ², log δ̃, log γ."""
 EXTREME = 20.0
-"""Bound of |log σ²|, |log δ̃| and |log γ|: beyond it what is made of them leaves the range of single precision."""
+"""Bound of |log σ²| and |log δ̃|: beyond it what filters are made of leaves the range of single precision."""
 
 
 class Window(NamedTuple):
@@ -65,14 +65,14 @@ def make_window(numbers: Tensor, size: int, height: int, width: int) -> Window:
     """Make windows of a network's numbers (equations 21 to 24).
 
     Args:
-        numbers: (B, 5), (g̃_X, g̃_Y, log σ², log δ̃, log γ) = W h. Zeros lie over the whole picture, with σ of a pixel. A
-            logarithm beyond ±20 counts as that.
+        numbers: (B, 5), (g̃_X, g̃_Y, log σ², log δ̃, log γ) = W h. Zeros lie over the whole picture, with σ of a pixel. log σ² and
+            log δ̃ beyond ±20 count as that, so that filters stay filters; γ is left alone: weights that break down are to be found.
         size: N, filters along each side.
         height: B in the paper, of the picture in pixels.
         width: A in the paper.
     """
-    x, y, *logarithms = numbers.float().unbind(-1)
-    log_variance, log_stride, log_intensity = (number.clamp(-EXTREME, EXTREME) for number in logarithms)
+    x, y, log_variance, log_stride, log_intensity = numbers.float().unbind(-1)
+    log_variance, log_stride = log_variance.clamp(-EXTREME, EXTREME), log_stride.clamp(-EXTREME, EXTREME)
     return Window(
         x=(width + 1) / 2 * (x + 1),
         y=(height + 1) / 2 * (y + 1),

@@ -164,7 +164,7 @@ def test_writing_is_the_adjoint_of_reading_up_to_the_intensity(height: int, widt
     assert (windows.intensity - 1).abs().min() > 0.01, "these windows could not tell γ from 1 / γ"
 
 
-@pytest.mark.parametrize("place", [2, 3, 4])
+@pytest.mark.parametrize("place", [2, 3])
 @pytest.mark.parametrize("number", [-110.0, 50.0, 110.0])
 def test_windows_of_extreme_numbers_read_and_write_what_is_finite(place: int, number: float) -> None:
     numbers = torch.zeros(1, 5)
