@@ -7,6 +7,7 @@ et al. 2015, arXiv 1504.00325). The tokeniser and METEOR are Java programs. Wher
 
 from __future__ import annotations
 
+import importlib
 import math
 import shutil
 import subprocess
@@ -68,7 +69,7 @@ def check_installed() -> None:
         ScoreError: if `pycocoevalcap` is not installed.
     """
     try:
-        import pycocoevalcap.bleu.bleu  # noqa: F401
+        importlib.import_module("pycocoevalcap.bleu.bleu")
     except ImportError as error:
         raise ScoreError('scoring captions needs pycocoevalcap: pip install "attention-suite[captioning]"') from error
 

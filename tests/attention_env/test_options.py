@@ -23,7 +23,7 @@ def test_the_autoreset_mode_may_be_a_string_or_the_enum(mode: AutoresetMode) -> 
 
 
 def test_numbers_may_be_numpys() -> None:
-    assert GlimpseOptions(glimpses=np.int64(3), move_scale=np.float32(0.5)).glimpses == 3  # type: ignore[arg-type]
+    assert GlimpseOptions(glimpses=np.int64(3), move_scale=np.float32(0.5)).glimpses == 3
 
 
 def test_an_unknown_setting_is_named_beside_the_known_ones() -> None:
