@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium import Space
+from gymnasium.vector import VectorEnv
 
 from agents.config import ReinforceConfig
 from agents.player import Noise, Player
@@ -45,24 +47,24 @@ class Score:
         return wilson_interval(self.errors, self.examples)
 
 
-def check_spaces(learned: ReinforceConfig, config: ReinforceConfig, split: str) -> None:
-    """See that an agent can see and act in an environment that has other settings than the one it learned in.
+def check_spaces(env: str, observations: Space[Any], actions: Space[Any], batch: VectorEnv[Any, Any, Any]) -> None:
+    """See that an agent can see and act in an environment.
 
     Args:
-        learned: settings of the training.
-        config: the same with other settings of the environment.
-        split: which pictures.
+        env: the environment's id.
+        observations: the space of those that the agent was made for.
+        actions: likewise.
+        batch: the environment, with the settings asked for.
 
     Raises:
         ValueError: naming the spaces that differ.
     """
-    before, now = (make_split(world, torch.device("cpu"), 1, split) for world in (learned, config))
-    for name, made_for, given in (
-        ("observations", before.single_observation_space, now.single_observation_space),
-        ("actions", before.single_action_space, now.single_action_space),
+    for name, learned, given in (
+        ("observations", observations, batch.single_observation_space),
+        ("actions", actions, batch.single_action_space),
     ):
-        if made_for != given:
-            raise ValueError(f"the model was made for {name} in {made_for}, but {config.env} with these settings has {given}")
+        if learned != given:
+            raise ValueError(f"the model was made for {name} in {learned}, but {env} with these settings has {given}")
 
 
 @torch.no_grad()

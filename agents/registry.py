@@ -183,11 +183,14 @@ def _report_ram(reference: str, split: str, runs: int, env_kwargs: dict[str, Any
     from agents import evaluate
     from agents.train import load
     from attention_core.zoo import pick_device
+    from attention_env.batch import make_split
 
     device = pick_device()
     player, learned, name = load(reference, device)
     config = dataclasses.replace(learned, env_kwargs={**learned.env_kwargs, **env_kwargs})
-    evaluate.check_spaces(learned, config, split)
+    if env_kwargs:
+        before, now = (make_split(world, device, 1, split) for world in (learned, config))
+        evaluate.check_spaces(config.env, before.single_observation_space, before.single_action_space, now)
     return evaluate.report(player, config, name, split, device, runs)
 
 

@@ -39,7 +39,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 from torch import Tensor, nn
 
-from agents.evaluate import CHUNK, Score, count_cells, coverage
+from agents.evaluate import CHUNK, Score, check_spaces, count_cells, coverage
 from agents.looking import POSE
 from agents.rival_config import FORMATS
 from attention_env.batch import make_batch
@@ -311,12 +311,7 @@ def score(model: BaseAlgorithm, env: str, split: str = "test", seed: int = 0, de
     """
     history = HISTORY in getattr(model.observation_space, "spaces", {})
     batch = make_vector_environment(env, 1, history, split=split, **settings)
-    for name, learned, given in (
-        ("observations", model.observation_space, batch.single_observation_space),
-        ("actions", model.action_space, batch.single_action_space),
-    ):
-        if learned != given:
-            raise ValueError(f"the model was made for {name} in {learned}, but {env} with these settings has {given}")
+    check_spaces(env, model.observation_space, model.action_space, batch)
     count = len(_bare(batch).pictures)
     right, glimpses, cells = 0, 0, torch.zeros(64)
     with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
