@@ -1,4 +1,4 @@
-"""Files that are either wholly written or not at all."""
+"""Files that are either wholly written or not at all, and where those are kept that can be made again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pooch
 from safetensors import SafetensorError
+
+CACHE_VARIABLE = "ATTENTION_CACHE"
+"""Names the folder of what takes long to make; the user's cache by default."""
 
 # How the system, safetensors and torch.save say that something could not be written.
 WRITE_ERRORS = (OSError, SafetensorError, RuntimeError)
@@ -15,6 +19,11 @@ WRITE_ERRORS = (OSError, SafetensorError, RuntimeError)
 
 class SaveError(OSError):
     """Something could not be saved; what was there before is untouched."""
+
+
+def cache_folder() -> Path:
+    """Say where files are kept that take long to make and can be made again."""
+    return Path(os.environ.get(CACHE_VARIABLE) or pooch.os_cache("attention-suite"))
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:

@@ -1,14 +1,13 @@
 """Annotation vectors of whole data sets, computed once and then read from a memory-mapped file.
 
 Beside each file lies a JSON of what it was made from. Where that is not what is asked for, or the file is cut, it is named and made
-anew. Both lie in the folder that `ATTENTION_CACHE` names, or in the user's cache.
+anew. Both lie among the features in the folder that `ATTENTION_CACHE` names, or in the user's cache.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,12 +24,13 @@ from rich.console import Console
 from rich.progress import track
 
 from attention_core import data_files
-from attention_core.files import write_atomically, write_text_atomically
+from attention_core.files import cache_folder, write_atomically, write_text_atomically
 from captioning.config import FeatureConfig
 from captioning.encoders import choose_weights, load_encoder
 from captioning.pictures import decode_picture
 
-FOLDER_VARIABLE = "ATTENTION_CACHE"
+FOLDER = "features"
+"""Within the cache."""
 BATCH = 16
 DECODING_THREADS = 4
 # Batches that are being decoded while the encoder works on the one before.
@@ -86,7 +86,7 @@ def load_features(
         "mirrored": mirrored,
     }
     parts = [name, config.encoder, str(config.size), str(config.stride), *(["mirrored"] if mirrored else [])]
-    path = cache_folder() / f"{'-'.join(parts)}.npy"
+    path = cache_folder() / FOLDER / f"{'-'.join(parts)}.npy"
     if path.exists():
         try:
             return _read(path, made_from)
@@ -94,11 +94,6 @@ def load_features(
             print(f"{path} is made anew: {stale}", file=sys.stderr)
     _write(path, made_from, _annotations(name, pictures, config, device, mirrored))
     return _read(path, made_from)
-
-
-def cache_folder() -> Path:
-    """Say where annotation vectors are kept."""
-    return Path(os.environ.get(FOLDER_VARIABLE) or pooch.os_cache("attention-suite") / "features")
 
 
 class _StaleError(Exception):

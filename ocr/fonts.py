@@ -22,14 +22,12 @@ from typing import NamedTuple
 
 import matplotlib
 import numpy as np
-import pooch
 from numpy.typing import NDArray
 from PIL import Image, ImageFont
 
-from attention_core.files import SaveError, write_text_atomically
+from attention_core.files import SaveError, cache_folder, write_text_atomically
 from ocr.glyphs import Face, draw_character
 
-FOLDER_VARIABLE = "ATTENTION_CACHE"
 FONT_FOLDERS = (
     "/usr/share/fonts",
     "/usr/local/share/fonts",
@@ -203,7 +201,7 @@ _UNUSABLE = _Verdict(False, "", False)
 
 
 def _judge_all(paths: Sequence[str]) -> list[_Verdict]:
-    place = Path(os.environ.get(FOLDER_VARIABLE) or pooch.os_cache("attention-suite")) / "fonts.json"
+    place = cache_folder() / "fonts.json"
     try:
         kept = json.loads(place.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -8,11 +8,19 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import pooch
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from attention_core.files import SaveError, write_atomically, write_text_atomically
+from attention_core.files import CACHE_VARIABLE, SaveError, cache_folder, write_atomically, write_text_atomically
+
+
+def test_what_can_be_made_again_is_kept_where_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    assert cache_folder() == tmp_path
+    monkeypatch.delenv(CACHE_VARIABLE)
+    assert cache_folder() == Path(pooch.os_cache("attention-suite"))
 
 
 def test_text_is_written_in_a_new_folder(tmp_path: Path) -> None:

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from attention_core.data_files import DATA_FILES, FOLDER_VARIABLE
-from attention_core.files import SaveError
+from attention_core.files import CACHE_VARIABLE, SaveError
 from attention_core.picture_files import PictureError
 from captioning import features
 from captioning.config import FeatureConfig
 from captioning.encoders import WEIGHTS, Encoder, load_encoder, published_names
-from captioning.features import cache_folder, load_features
+from captioning.features import load_features
 from captioning.pictures import decode_picture
 
 CPU = torch.device("cpu")
@@ -86,10 +86,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def cache(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache, and encoders to fill it."""
-    monkeypatch.setenv(features.FOLDER_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
     for name in WEIGHTS:
         declare(name, data, monkeypatch)
-    return tmp_path / "cache"
+    return tmp_path / features.FOLDER
 
 
 def load(album: Album, config: FeatureConfig = CONFIG, **others: object) -> NDArray[np.float16]:
@@ -249,8 +249,3 @@ def test_a_cache_that_cannot_be_written_is_a_save_error(cache: Path) -> None:
     cache.write_text("")
     with pytest.raises(SaveError, match=r"toys-train-mobilenet_v2-48-16\.npy could not be saved"):
         load(Album(1))
-
-
-def test_without_the_variable_the_users_cache_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(features.FOLDER_VARIABLE)
-    assert cache_folder() == Path(pooch.os_cache("attention-suite")) / "features"
