@@ -94,7 +94,7 @@ def text(arguments: list[str], program: str) -> None:
         raise ValueError("--explain draws a single sentence: give it as an argument")
     from attention_core.zoo import pick_device
     from transformer.corpora import decode_lines
-    from transformer.train import load
+    from transformer.loading import load
     from transformer.translating import translate
 
     model, config, vocabulary, _ = load(asked.model, pick_device())
@@ -128,7 +128,7 @@ def export(arguments: list[str], program: str) -> None:
     import torch
 
     from transformer.export import ENCODER, STEP, TOKENIZER, export
-    from transformer.train import load
+    from transformer.loading import load
 
     model, _, vocabulary, name = load(asked.model, torch.device("cpu"))
     found = export(model, vocabulary, asked.out)

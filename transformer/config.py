@@ -80,6 +80,9 @@ class TransformerConfig:
     """Beams of the search that translates."""
     length_power: float = 0.6
     """Sentences compete by log-probability over ((5 + length) / 6) to this power."""
+    teachers: tuple[str, ...] = ()
+    """Translators between the same languages, either way, as zoo names or run folders: what they make of the sentences that are
+    learned from, searching as their own settings say, is learned from besides."""
     start: str = ""
     """A Transformer of the same sizes and vocabulary whose weights to begin with, as a zoo name or a run folder."""
     training: TrainingConfig = field(default_factory=TrainingConfig)

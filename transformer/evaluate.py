@@ -15,6 +15,7 @@ from sacremoses import MosesPunctNormalizer, MosesTokenizer
 from attention_core.training import ERROR_RATE
 from transformer.config import TransformerConfig
 from transformer.corpora import Corpus, load_corpus, read_pairs
+from transformer.loading import load
 from transformer.model import Transformer
 from transformer.translating import translate
 from transformer.vocabulary import Vocabulary
@@ -89,8 +90,6 @@ def report(
         attention_core.zoo.ModelError: if there is no such Transformer.
         transformer.corpora.CorpusError: if files cannot be used, or there is no such split.
     """
-    from transformer.train import load
-
     model, config, vocabulary, name = load(reference, device)
     beams = config.beams if beams is None else beams
     length_power = config.length_power if length_power is None else length_power

@@ -1,9 +1,10 @@
-"""Training and loading Transformers."""
+"""Training Transformers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.random import Generator
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from attention_core.config import from_dict, to_dict
+from attention_core.config import to_dict
 from attention_core.curves import draw_panels
 from attention_core.run_folder import RunFolder
 from attention_core.splits import closed_test_splits
@@ -25,12 +26,12 @@ from transformer.batches import Pair, TokenBatches, pad
 from transformer.config import TransformerConfig
 from transformer.corpora import Corpus, CorpusError, load_corpus
 from transformer.evaluate import validate
+from transformer.loading import new_transformer
 from transformer.model import Transformer
+from transformer.teachers import taught
 from transformer.translating import encode_short
 from transformer.vocabulary import END, PAD, START, PieceDropout, Vocabulary, learn_vocabulary
 
-MADE_FOR = ("kind", "merges")
-"""What a model's configuration says of it beside its settings."""
 CHUNK = 128
 """Tokens whose scores are made at once in training."""
 PANELS = {
@@ -49,6 +50,7 @@ class TranslationLearner:
 
         Raises:
             transformer.corpora.CorpusError: if no pair of sentences is short enough, or one to validate with is too long.
+            ModelError: if a teacher is no Transformer between the same languages.
         """
         self.config, self.accelerator, self.device = config, accelerator, accelerator.device
         self.chooses = ERROR_RATE if config.data == "reverse" else "validation/lost_bleu"
@@ -61,6 +63,8 @@ class TranslationLearner:
             encode_short(self.vocabulary, self.validation.sources, config.longest)
         except ValueError as error:
             raise CorpusError(f"of those to validate with, {error}") from error
+        lessons = [taught(corpus, teacher, config, self.device) for teacher in config.teachers]
+        corpus = Corpus(*map(list, map(chain.from_iterable, zip(corpus, *lessons, strict=True))))
         self.pairs, corpus = _short_enough(corpus, self.vocabulary, config)
         self.cuts = [
             PieceDropout(self.vocabulary, lines, config.piece_dropout, config.seed) for lines in corpus if config.piece_dropout
@@ -165,13 +169,6 @@ def _short_enough(corpus: Corpus, vocabulary: Vocabulary, config: TransformerCon
     return [coded[row] for row in kept], Corpus(*([lines[row] for row in kept] for lines in corpus))
 
 
-def new_transformer(config: TransformerConfig, vocabulary: Vocabulary) -> Transformer:
-    """Make an untrained Transformer; its weights depend on `config.seed` alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        return Transformer(config, len(vocabulary))
-
-
 @closed_test_splits()
 def train(config: TransformerConfig, place: Path, max_seconds: float | None = None) -> RunFolder:
     """Train a Transformer, or go on with a training.
@@ -203,25 +200,3 @@ def train(config: TransformerConfig, place: Path, max_seconds: float | None = No
     if folder.writes:
         draw_panels(folder, PANELS, "updates")
     return folder
-
-
-def load(reference: str, device: torch.device) -> tuple[Transformer, TransformerConfig, Vocabulary, str]:
-    """Load a Transformer from a zoo name, a run folder or a weights file.
-
-    Returns:
-        The Transformer in evaluation mode, its settings, its vocabulary, and its name.
-
-    Raises:
-        ModelError: if there is none, it is another kind of model, or its weights are of another vocabulary.
-    """
-    saved = find_model(reference)
-    kind, merges = (saved.config.get(name) for name in MADE_FOR)
-    if kind != TransformerConfig.kind:
-        raise ModelError(f"{saved.name} is a model of kind {kind!r}, not a Transformer: use its own command")
-    if not isinstance(merges, str):
-        raise ModelError(f"{saved.name}'s configuration does not hold its vocabulary (merges): train it anew")
-    config = from_dict(TransformerConfig, {name: value for name, value in saved.config.items() if name not in MADE_FOR})
-    vocabulary = Vocabulary(merges.split("\n") if merges else [])
-    model = new_transformer(config, vocabulary)
-    saved.load_into(model)
-    return model.to(device).eval(), config, vocabulary, saved.name

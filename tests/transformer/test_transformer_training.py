@@ -22,7 +22,8 @@ from attention_core.zoo import ModelError
 from transformer.config import TransformerConfig, published_config
 from transformer.corpora import CorpusError, load_corpus
 from transformer.evaluate import bleu, bleu_tokenized_lowercase, exact
-from transformer.train import TranslationLearner, load, losses, train
+from transformer.loading import load
+from transformer.train import TranslationLearner, losses, train
 from transformer.vocabulary import END, PAD, START
 
 CPU = torch.device("cpu")
