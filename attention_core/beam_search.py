@@ -1,4 +1,4 @@
-"""Finding a likely sequence, token by token, for a whole batch at once: by beam search, greedily, or by chance.
+"""Finding a likely sequence, token by token, for a whole batch at once: by beam search, or greedily.
 
 Whatever writes sequences (sentences, words, translations) is asked for one step at a time, by a function of the newest tokens
 and of a state that belongs to them.
@@ -11,8 +11,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-
-from attention_core.policy_gradient import gumbel_noise
 
 Step = Callable[[Tensor, Any, Any], tuple[Tensor, Any]]
 """Of tokens, (rows,), the state after the tokens before, and the context, to the scores of the next tokens, (rows, V), any logits,
@@ -194,7 +192,7 @@ class _Search:
 
 
 @torch.no_grad()
-def sample_sequences(
+def greedy_search(
     step: Step,
     state: Any,
     context: Any,
@@ -202,11 +200,10 @@ def sample_sequences(
     start: int,
     end: int,
     longest: int,
-    generator: torch.Generator | None = None,
     forbidden: tuple[int, ...] = (),
     device: torch.device | None = None,
 ) -> Sequences:
-    """Write each row's sequence token by token: by chance, or, without a generator, the likeliest token every time.
+    """Write each row's sequence token by token, the likeliest one every time.
 
     Args and returns are those of `beam_search`; the scores are plain log-probabilities.
     """
@@ -217,8 +214,7 @@ def sample_sequences(
     for place in range(longest):
         told, state = step(newest, state, context)
         logs = _logs(told, forbidden)
-        chosen = logs if generator is None else logs + gumbel_noise(tuple(logs.shape), generator, logs.device)
-        newest = torch.where(writing, chosen.argmax(-1), end)
+        newest = torch.where(writing, logs.argmax(-1), end)
         tokens[:, place] = newest
         scores += torch.where(writing, logs.gather(1, newest[:, None])[:, 0], 0.0)
         lengths += writing

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attention_core.beam_search import Sequences, beam_search, sample_sequences
+from attention_core.beam_search import Sequences, beam_search, greedy_search
 from attention_core.policy_gradient import gumbel_noise
 from attention_env.captions import END, PAD, START, UNKNOWN, CaptionSource
 from captioning.attention import Looked, hard
@@ -90,7 +90,6 @@ def write(
     longest: int,
     beams: int = 1,
     length_power: float = 0.0,
-    generator: torch.Generator | None = None,
 ) -> Sequences:
     """Write a caption of each picture, free-running: every word follows those that it has written itself.
 
@@ -102,13 +101,7 @@ def write(
         longest: words at most, the end included.
         beams: of the search; 1 for the likeliest word every time.
         length_power: the search compares log-probabilities over length to this power.
-        generator: of the words that are drawn by chance instead.
-
-    Raises:
-        ValueError: if words are to be drawn and searched for at once.
     """
-    if generator is not None and beams > 1:
-        raise ValueError(f"words are drawn by chance or searched for with {beams} beams, not both")
 
     def step(words: Tensor, state: Any, scene: Scene) -> tuple[Tensor, Any]:
         looked = captioner.look(scene, state)
@@ -119,7 +112,7 @@ def write(
     count, device = len(annotations), annotations.device
     begun = captioner.begin(scene)
     if beams == 1:
-        return sample_sequences(step, begun, scene, count, START, END, longest, generator, NEVER, device)
+        return greedy_search(step, begun, scene, count, START, END, longest, NEVER, device)
     return beam_search(step, begun, scene, count, START, END, longest, beams, lambda length: length**length_power, NEVER, device)
 
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attention_core.beam_search import beam_search, sample_sequences
+from attention_core.beam_search import beam_search, greedy_search
 from ocr.alphabet import END, START, decode
 from ocr.reader import Reader, Seen, State
 
@@ -57,7 +57,7 @@ def read(reader: Reader, crops: Tensor, longest: int, beams: int = 1) -> Reading
     seen = reader.see(crops)
     begun, count, device = reader.begin(seen), len(crops), crops.device
     if beams == 1:
-        found = sample_sequences(step, begun, seen, count, START, END, longest + 1, device=device)
+        found = greedy_search(step, begun, seen, count, START, END, longest + 1, device=device)
     else:
         # The likeliest word is asked for, whatever its length.
         found = beam_search(step, begun, seen, count, START, END, longest + 1, beams, lambda length: 1.0, device=device)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from attention_core.beam_search import Sequences, beam_search, sample_sequences
+from attention_core.beam_search import Sequences, beam_search, greedy_search
 from transformer.batches import pad
 from transformer.model import Memory, Transformer
 from transformer.vocabulary import END, PAD, START, Vocabulary
@@ -76,7 +76,7 @@ def search(
     state: Any = model.begin(count) if cached else Prefix(torch.empty(count, 0, dtype=torch.long, device=device))
     way = step if cached else step_anew
     if beams == 1:
-        return sample_sequences(way, state, task, count, START, END, most, forbidden=(PAD,), device=device)
+        return greedy_search(way, state, task, count, START, END, most, forbidden=(PAD,), device=device)
     return beam_search(way, state, task, count, START, END, most, beams, length_penalty(length_power), (PAD,), device)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from attention_core.beam_search import Sequences, beam_search, sample_sequences, select_rows
+from attention_core.beam_search import Sequences, beam_search, greedy_search, select_rows
 
 START, END, WORDS = 0, 1, 5
 LONGEST = 4
@@ -128,7 +128,7 @@ def test_forbidden_tokens_are_never_chosen() -> None:
     tables = Tables(10)
     assert any(3 in tokens for tokens in found(tables, beams=3))
     assert not any({3, 4} & set(tokens) for tokens in found(tables, beams=3, forbidden=(3, 4)))
-    greedy = sample_sequences(tables.step, tables.state(), tables.context(), 10, START, END, LONGEST, forbidden=(3, 4))
+    greedy = greedy_search(tables.step, tables.state(), tables.context(), 10, START, END, LONGEST, forbidden=(3, 4))
     assert not ((greedy.tokens == 3) | (greedy.tokens == 4)).any()
 
 
@@ -143,7 +143,7 @@ def test_what_is_forbidden_takes_no_probability() -> None:
 
 def test_one_beam_in_plain_sums_is_at_least_as_good_as_greed() -> None:
     tables = Tables(20, seed=1)
-    greedy = sample_sequences(tables.step, tables.state(), tables.context(), 20, START, END, LONGEST)
+    greedy = greedy_search(tables.step, tables.state(), tables.context(), 20, START, END, LONGEST)
     searched = search(tables, beams=1, penalty=lambda _: 1.0)
     ended = (greedy.tokens == END).any(1)
     assert ended.any()
@@ -152,7 +152,7 @@ def test_one_beam_in_plain_sums_is_at_least_as_good_as_greed() -> None:
 
 def test_greedy_takes_the_likeliest_token_every_time() -> None:
     tables = Tables(5)
-    result = sample_sequences(tables.step, tables.state(), tables.context(), 5, START, END, LONGEST)
+    result = greedy_search(tables.step, tables.state(), tables.context(), 5, START, END, LONGEST)
     for row in range(5):
         before, tokens = (START, START), []
         while len(tokens) < LONGEST and (not tokens or tokens[-1] != END):
@@ -160,18 +160,6 @@ def test_greedy_takes_the_likeliest_token_every_time() -> None:
             before = (before[1], tokens[-1])
         assert result.tokens[row, : result.lengths[row]].tolist() == tokens
         assert math.isclose(float(result.scores[row]), tables.log_probability(row, tuple(tokens)), rel_tol=1e-5)
-
-
-def test_samples_are_as_frequent_as_they_are_likely() -> None:
-    tables = Tables(1, seed=2)
-    count = 20_000
-    tables.scores = tables.scores.expand(count, -1, -1, -1, -1)
-    state = Counted(torch.zeros(count, dtype=torch.long), torch.full((count, 1), START))
-    drawn = sample_sequences(tables.step, state, state.table, count, START, END, LONGEST, torch.Generator().manual_seed(0))
-    first = torch.bincount(drawn.tokens[:, 0], minlength=WORDS) / count
-    assert torch.allclose(first, tables.scores[0, 0, START, START].softmax(-1), atol=0.015)
-    again = sample_sequences(tables.step, state, state.table, count, START, END, LONGEST, torch.Generator().manual_seed(0))
-    assert torch.equal(drawn.tokens, again.tokens)
 
 
 @pytest.mark.parametrize("wrong", [{"beams": 0}, {"longest": 0}])

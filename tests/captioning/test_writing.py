@@ -56,15 +56,6 @@ def test_no_caption_holds_what_is_no_word(source: SceneSource) -> None:
         assert not torch.isin(tokens, torch.tensor([PAD, START, UNKNOWN])).any()
 
 
-def test_words_are_drawn_by_chance_where_a_generator_is_given(source: SceneSource) -> None:
-    captioner, annotations = make(source), source.annotations(torch.arange(20), CPU)
-    draws = [write(captioner, annotations, LONGEST, generator=torch.Generator().manual_seed(seed)).tokens for seed in (0, 0, 1)]
-    assert torch.equal(draws[0], draws[1])
-    assert not torch.equal(draws[0], draws[2])
-    with pytest.raises(ValueError, match="drawn by chance or searched for with 2 beams, not both"):
-        write(captioner, annotations, LONGEST, 2, generator=torch.Generator())
-
-
 @pytest.mark.parametrize("attention", ["soft", "hard"])
 def test_places_are_those_looked_at_in_writing(source: SceneSource, attention: Literal["soft", "hard"]) -> None:
     captioner, annotations = make(source, attention), source.annotations(torch.arange(6), CPU)
