@@ -34,7 +34,7 @@ from attention_core.policy_gradient import (
     reinforce_loss,
     reward_to_go,
 )
-from attention_core.training import ERROR_RATE, share_of
+from attention_core.training import ERROR_RATE, Learner, apart, share_of
 from attention_env.batch import make_split
 from attention_env.envs.glimpse import GlimpseVectorEnv
 
@@ -167,7 +167,7 @@ class _Loss(nn.Module):
         return episodes, None
 
 
-class ReinforceLearner:
+class ReinforceLearner(Learner):
     """RAM, its environment and its rule, as the training loop wants them.
 
     Of several processes each plays its own rows of every batch. All of them draw the chance of the whole batch and keep their
@@ -233,8 +233,7 @@ class ReinforceLearner:
         head = [network.location_head.weight]
         if network.location_eye is not None:
             head += network.location_eye.parameters()
-        others = [parameter for parameter in self.module.parameters() if all(parameter is not own for own in head)]
-        return [{"params": others}, {"params": head, "weight_decay": self.config.location_decay}]
+        return apart(self.module, head, weight_decay=self.config.location_decay)
 
     def released(self, module: nn.Module) -> RAM:
         """The network, without the losses around it."""

@@ -1,10 +1,12 @@
-"""The rule that a test split chooses nothing: while something learns, none can be opened."""
+"""The splits of data, and the rule that the test split chooses nothing: while something learns, none can be opened."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+
+SPLITS = ("train", "validation", "test")
 
 _closed: ContextVar[bool] = ContextVar("whether test splits are closed", default=False)
 
@@ -23,6 +25,16 @@ def closed_test_splits() -> Iterator[None]:
         _closed.reset(before)
 
 
+def check_split(split: str) -> None:
+    """See that there is such a split.
+
+    Raises:
+        ValueError: naming those that there are.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
+
+
 def open_split(split: str) -> None:
     """Say that the data of a split are about to be given out; whatever gives out data says so first.
 
@@ -30,7 +42,9 @@ def open_split(split: str) -> None:
         split: "train", "validation" or "test".
 
     Raises:
+        ValueError: if there is no such split.
         SplitError: if it is the test split and something learns.
     """
+    check_split(split)
     if split == "test" and _closed.get():
         raise SplitError("a training asked for a test split: whatever is chosen must be chosen on validation data")

@@ -9,8 +9,10 @@ from __future__ import annotations
 import copy
 import math
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -23,7 +25,7 @@ from attention_core.files import write_atomically
 from attention_core.run_folder import RunError, RunFolder
 
 
-class Learner(Protocol):
+class Learner(ABC):
     """What a system brings to the loop."""
 
     module: nn.Module
@@ -35,26 +37,39 @@ class Learner(Protocol):
     chooses: str
     """Which of the scores of `validate` chooses the weights to keep, lower being better: `ERROR_RATE` where something is named."""
 
+    @abstractmethod
     def loss(self, module: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
         """Take the next batch; return the loss to descend and scalars to log, all on the device."""
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """All parameters of `module` in groups whose gradients are clipped apart.
+        """All parameters of `module` in groups whose gradients are clipped apart; together, if nothing else is said.
 
-        One may set a "weight_decay" of its own, and a "rate", its learning rate as a share of the schedule's.
+        One may set a "weight_decay" of its own, and a "rate", its learning rate as a share of the schedule's; see `apart`.
         """
+        return [{"params": list(self.module.parameters())}]
 
     def released(self, module: nn.Module) -> nn.Module:
-        """The part of `module` whose weights are worth keeping when training is over."""
+        """The part of `module` whose weights are worth keeping when training is over; all of it, if nothing else is said."""
+        return module
 
+    @abstractmethod
     def validate(self, module: nn.Module) -> dict[str, float]:
         """Score the weights on validation examples."""
 
+    @abstractmethod
     def state_dict(self) -> dict[str, Any]:
         """Everything besides the weights that the next update depends on: random streams, place in the data."""
 
+    @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up such a state."""
+
+
+def apart(module: nn.Module, own: Iterable[Tensor], **settings: float) -> list[dict[str, Any]]:
+    """Put some of a module's parameters into a group of their own, which may have settings of its own."""
+    own = list(own)
+    others = [parameter for parameter in module.parameters() if all(parameter is not part for part in own)]
+    return [{"params": others}, {"params": own, **settings}]
 
 
 ERROR_RATE = "validation/error_rate"

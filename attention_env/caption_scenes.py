@@ -37,7 +37,6 @@ from torch import Tensor
 
 from attention_core.splits import open_split
 from attention_env.captions import END, PAD, SPECIAL, PicturedSource, Vocabulary
-from attention_env.sources import SPLITS, SourceError
 
 COLOURS = {
     "red": (1.0, 0.0, 0.0),
@@ -101,7 +100,7 @@ class SceneSource(PicturedSource):
         split: "train", "validation" or "test".
 
     Raises:
-        SourceError: for an unknown split.
+        ValueError: for an unknown split.
         attention_core.splits.SplitError: if test data are asked for while something learns.
     """
 
@@ -113,8 +112,6 @@ class SceneSource(PicturedSource):
     grid = (GRID, GRID)
 
     def __init__(self, split: str = "train") -> None:
-        if split not in SPLITS:
-            raise SourceError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
         open_split(split)
         self.split = split
         self.name = f"scenes/{split}"

@@ -6,7 +6,7 @@ would show.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from attention_core.order import ShuffledIndex
-from attention_core.training import ERROR_RATE, share_of
+from attention_core.training import ERROR_RATE, Learner, share_of
 from attention_env.batch import World, make_split
 from attention_env.envs.glimpse import GlimpseVectorEnv
 
@@ -95,7 +95,7 @@ def count_errors(network: nn.Module, config: ClassifierConfig, split: str, devic
     return int(wrong), count
 
 
-class ClassifierLearner(ABC):
+class ClassifierLearner(Learner):
     """A network and its pictures, as the training loop wants them.
 
     Of several processes each sees its own part of every batch.
@@ -138,14 +138,6 @@ class ClassifierLearner(ABC):
         loss = self.answer_loss(scores, labels)
         named = (scores if scores.dim() == 2 else scores[-1]).argmax(-1)
         return loss, {"losses/answer": loss, "charts/success": (named == labels).float().mean()}
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """All parameters, together."""
-        return [{"params": list(self.module.parameters())}]
-
-    def released(self, module: nn.Module) -> nn.Module:
-        """The network itself."""
-        return module
 
     def validate(self, module: nn.Module) -> dict[str, float]:
         """Classify every validation picture once."""

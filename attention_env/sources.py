@@ -25,15 +25,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attention_core import data_files
-from attention_core.splits import open_split
+from attention_core.splits import check_split, open_split
 from attention_env.shapes import POSITIONS, draw_shapes
 
-SPLITS = ("train", "validation", "test")
 VALIDATION_PICTURES = 5_000
 
 
 class SourceError(ValueError):
-    """A picture source, a split, or arrays given in place of a source are not usable."""
+    """A picture source, or arrays given in place of one, cannot be used."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,12 +82,12 @@ def load_pictures(source: str | tuple[Any, Any], split: str = "train") -> Pictur
         The pictures; the same object for the same name and split within a process.
 
     Raises:
-        SourceError: for an unknown name or split, or arrays that do not fit the description.
+        ValueError: for an unknown split.
+        SourceError: for an unknown name, or arrays that do not fit the description.
         attention_core.data_files.DataError: if a data file is missing or damaged.
         attention_core.splits.SplitError: if test data are asked for while something learns.
     """
-    if split not in SPLITS:
-        raise SourceError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
+    check_split(split)
     if not isinstance(source, str):
         return _own_arrays(source)
     if source not in SOURCES:

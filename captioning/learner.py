@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from attention_core.order import ShuffledIndex
-from attention_core.training import share_of
+from attention_core.training import Learner, apart, share_of
 from attention_env.captions import START, Vocabulary
 from captioning.config import CaptionConfig
 from captioning.decoder import Captioner, Read
@@ -20,7 +20,7 @@ from captioning.evaluate import CHOOSES, validate
 from captioning.sources import make_source
 
 
-class CaptionLearner(ABC):
+class CaptionLearner(Learner):
     """A captioner and its captions, as the training loop wants them; who teaches it is left open.
 
     Of several processes each sees its own part of every batch.
@@ -30,9 +30,6 @@ class CaptionLearner(ABC):
         source: the training pictures and captions.
         captioner: the network.
     """
-
-    module: nn.Module
-    examples_per_update: int
 
     def __init__(self, config: CaptionConfig, accelerator: Accelerator) -> None:
         """Make pictures, network, and the order of the pictures.
@@ -54,14 +51,6 @@ class CaptionLearner(ABC):
     def next_pictures(self) -> Tensor:
         """Choose this process's part of the next batch of pictures, (P,)."""
         return torch.from_numpy(self.order.take(self.config.batch_size)[self.mine])
-
-    @abstractmethod
-    def loss(self, module: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
-        """Learn from the next batch of captions."""
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """All parameters, together."""
-        return [{"params": list(self.module.parameters())}]
 
     @abstractmethod
     def released(self, module: nn.Module) -> Captioner:
@@ -101,9 +90,7 @@ class SoftLearner(CaptionLearner):
         """The encoder apart, which learns more slowly."""
         if self.captioner.encoder is None:
             return super().parameter_groups()
-        own = list(self.captioner.encoder.parameters())
-        others = [parameter for parameter in self.captioner.parameters() if all(parameter is not part for part in own)]
-        return [{"params": others}, {"params": own, "rate": self.config.encoder_rate}]
+        return apart(self.captioner, self.captioner.encoder.parameters(), rate=self.config.encoder_rate)
 
     def released(self, module: nn.Module) -> Captioner:
         """The module itself."""

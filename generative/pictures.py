@@ -21,7 +21,7 @@ from torch import Tensor
 
 from attention_core import data_files
 from attention_core.splits import open_split
-from attention_env.sources import SOURCES, SPLITS, SourceError, load_pictures
+from attention_env.sources import SOURCES, SourceError, load_pictures
 
 BINARISED = "binarized_mnist"
 DATA = (*SOURCES, BINARISED)
@@ -55,14 +55,13 @@ class Pictures:
         classes: number of classes shown; 0 if none are.
 
     Raises:
-        SourceError: for unknown data or an unknown split, or classes asked of data that have none.
+        ValueError: for an unknown split.
+        SourceError: for unknown data, or classes asked of data that have none.
         attention_core.data_files.DataError: if a data file is missing or damaged.
         attention_core.splits.SplitError: if test data are asked for while something learns.
     """
 
     def __init__(self, data: str, split: str, device: torch.device, binary: bool, labelled: bool = False) -> None:
-        if split not in SPLITS:
-            raise SourceError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
         open_split(split)
         self.labels: Tensor | None = None
         self.classes = 0

@@ -14,7 +14,7 @@ from attention_core.curves import draw_panels
 from attention_core.order import ShuffledIndex
 from attention_core.run_folder import RunFolder
 from attention_core.splits import closed_test_splits
-from attention_core.training import fit, make_accelerator, share_of
+from attention_core.training import Learner, apart, fit, make_accelerator, share_of
 from attention_core.zoo import ModelError, begin_with, find_model
 from attention_env.classification import ClassifierLearner, picture_shape
 from generative.config import CONFIGS, DRAWConfig, GenerativeConfig, LatentConfig, ReaderConfig, VAEConfig
@@ -67,7 +67,7 @@ def load_pictures(config: LatentConfig, split: str, device: torch.device) -> Pic
     return Pictures(config.data, split, device, config.output == "bernoulli", config.conditional)
 
 
-class LatentLearner:
+class LatentLearner(Learner):
     """A model of pictures and its pictures, as the training loop wants them.
 
     Of several processes each sees its own part of every batch. All of them draw the chance of the whole batch and keep their part,
@@ -113,14 +113,6 @@ class LatentLearner:
             "losses/divergence": divergence,
         }
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """All parameters, together."""
-        return [{"params": list(self.module.parameters())}]
-
-    def released(self, module: nn.Module) -> nn.Module:
-        """The model itself."""
-        return module
-
     def validate(self, module: nn.Module) -> dict[str, float]:
         """Measure the bound on every validation picture, one sample each."""
         assert isinstance(module, LatentModel)
@@ -151,9 +143,7 @@ class ReaderLearner(ClassifierLearner):
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The layer that places the window apart: without a bound on its gradient (`window_clip`) that is many times larger."""
         assert isinstance(self.module, Reader)
-        placing = list(self.module.window.parameters())
-        others = [parameter for parameter in self.module.parameters() if all(parameter is not own for own in placing)]
-        return [{"params": others}, {"params": placing}]
+        return apart(self.module, self.module.window.parameters())
 
     def answer_loss(self, scores: Tensor, labels: Tensor) -> Tensor:
         """Give the cross-entropy of the last answer, and of the earlier ones in their measure."""

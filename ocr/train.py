@@ -15,7 +15,7 @@ from attention_core.config import from_dict, to_dict
 from attention_core.curves import draw_panels
 from attention_core.run_folder import RunFolder
 from attention_core.splits import closed_test_splits
-from attention_core.training import ERROR_RATE, fit, make_accelerator, share_of
+from attention_core.training import ERROR_RATE, Learner, fit, make_accelerator, share_of
 from attention_core.zoo import ModelError, begin_with, find_model
 from ocr.alphabet import encode
 from ocr.augment import augment
@@ -34,7 +34,7 @@ PANELS = {
 }
 
 
-class ReaderLearner:
+class ReaderLearner(Learner):
     """A reader and its words, as the training loop wants them."""
 
     chooses = ERROR_RATE
@@ -62,10 +62,6 @@ class ReaderLearner:
         wrong = (told.scores.argmax(-1) != told.characters).float().mean()
         waiting = torch.tensor(batch.waiting, device=self.device)
         return loss, {"losses/words": loss, "charts/wrong_characters": wrong, "time/waiting": waiting}
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """All parameters, together."""
-        return [{"params": list(self.module.parameters())}]
 
     def released(self, module: nn.Module) -> Reader:
         """The module itself."""

@@ -57,6 +57,7 @@ def load_corpus(config: TransformerConfig, split: str) -> Corpus:
         split: "train", "validation" or "test"; files of one's own have no test split.
 
     Raises:
+        ValueError: if there is no such split.
         CorpusError: if files of one's own cannot be read or do not belong together, or there are none of the split.
         attention_core.data_files.DataError: if data files are missing or damaged.
         attention_core.splits.SplitError: if test data are asked for while something learns.

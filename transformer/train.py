@@ -20,7 +20,7 @@ from attention_core.config import to_dict
 from attention_core.curves import draw_panels
 from attention_core.run_folder import RunFolder
 from attention_core.splits import closed_test_splits
-from attention_core.training import ERROR_RATE, fit, make_accelerator
+from attention_core.training import ERROR_RATE, Learner, fit, make_accelerator
 from attention_core.zoo import ModelError, find_model
 from transformer.batches import Pair, TokenBatches, pad
 from transformer.config import TransformerConfig
@@ -42,7 +42,7 @@ PANELS = {
 }
 
 
-class TranslationLearner:
+class TranslationLearner(Learner):
     """A Transformer and its sentences, as the training loop wants them."""
 
     def __init__(self, config: TransformerConfig, accelerator: Accelerator) -> None:
@@ -96,10 +96,6 @@ class TranslationLearner:
         source = pad([[*sentence[:longest], END] for sentence, _ in mine])
         target = pad([[START, *sentence[:longest], END] for _, sentence in mine])
         return source.to(self.device), target.to(self.device)
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """All parameters, together."""
-        return [{"params": list(self.module.parameters())}]
 
     def released(self, module: nn.Module) -> Transformer:
         """The module itself."""

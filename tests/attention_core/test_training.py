@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from attention_core.config import TrainingConfig
 from attention_core.files import SaveError
 from attention_core.run_folder import RunFolder
-from attention_core.training import ERROR_RATE, LastWeights, Update, fit, learning_rate, make_accelerator
+from attention_core.training import ERROR_RATE, LastWeights, Learner, Update, apart, fit, learning_rate, make_accelerator
 
 QUICK = TrainingConfig(updates=10, warmup=2, learning_rate=0.01, log_every=4, validate_every=5, checkpoint_seconds=0.0)
 
 
-class Line:
+class Line(Learner):
     """Fits a noisy linear map; its examples come from a random stream that has to be saved.
 
     Args:
@@ -52,12 +52,6 @@ class Line:
         if len(self.losses) == self.breaks_at:
             loss = loss * math.nan
         return loss, {"losses/square": loss}
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        return [{"params": self.module.parameters()}]
-
-    def released(self, module: nn.Module) -> nn.Module:
-        return module
 
     def validate(self, module: nn.Module) -> dict[str, float]:
         self.validated.append({name: value.clone() for name, value in module.state_dict().items()})
@@ -286,7 +280,7 @@ class Pushing(Line):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         assert isinstance(self.module, Pushed)
-        return [{"params": [self.module.first]}, {"params": [self.module.second], "rate": 0.1, "weight_decay": 0.5}]
+        return apart(self.module, [self.module.second], rate=0.1, weight_decay=0.5)
 
 
 def test_each_group_is_clipped_alone_and_has_its_rate_and_its_decay() -> None:

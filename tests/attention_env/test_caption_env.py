@@ -366,7 +366,7 @@ def test_before_a_reset_there_is_nothing_to_ask_for(method: str) -> None:
     ("settings", "kind", "message"),
     [
         ({"source": "coco"}, SourceError, "unknown caption source 'coco': choose one of scenes, or give a CaptionSource"),
-        ({"split": "dev"}, SourceError, "unknown split 'dev'"),
+        ({"split": "dev"}, ValueError, "unknown split 'dev'"),
         ({"reward": "meteor"}, ValueError, "reward='meteor' is unknown: choose one of 'likelihood', 'cider', 'bleu', 'cider_bleu'"),
         ({"blind": 1}, ValueError, "blind must be True or False, got 1"),
         ({"longest": 0}, ValueError, "longest must be a whole number of at least 1, got 0"),

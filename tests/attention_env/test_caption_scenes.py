@@ -10,6 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from attention_core.splits import SPLITS
 from attention_env.caption_scenes import (
     ARRANGEMENTS,
     CELL,
@@ -24,7 +25,6 @@ from attention_env.caption_scenes import (
     draw_shapes,
 )
 from attention_env.captions import END, PAD
-from attention_env.sources import SPLITS, SourceError
 
 CPU = torch.device("cpu")
 SENTENCE = re.compile(r"a (\w+) (\w+) (above|left of|right of) a (\w+) (\w+)")
@@ -164,5 +164,5 @@ def test_all_colours_shapes_and_relations_are_about_as_frequent_in_each_split() 
 
 
 def test_an_unknown_split_is_refused() -> None:
-    with pytest.raises(SourceError, match="unknown split 'dev': choose one of train, validation, test"):
+    with pytest.raises(ValueError, match="unknown split 'dev': choose one of train, validation, test"):
         SceneSource("dev")

@@ -16,7 +16,6 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from attention_env.envs.catch import GAMES, SIDE, CatchVectorEnv, load_games
-from attention_env.sources import SourceError
 
 ID = "attention_env/Catch-v0"
 FORMATS = ("dict", "grid", "box")
@@ -108,7 +107,7 @@ def test_games_of_a_split_are_fixed_and_within_the_screen(split: str) -> None:
     assert set(paddle) == set(range(SIDE - 1))
     assert np.abs(speed).max() <= 1.5
     assert np.abs(speed).max() > 1.49
-    with pytest.raises(SourceError, match="unknown split 'all'"):
+    with pytest.raises(ValueError, match="unknown split 'all'"):
         load_games("all")
 
 

@@ -123,7 +123,7 @@ def test_an_unknown_version_is_refused() -> None:
     ("setting", "kind", "message"),
     [
         ({"glimps": 3}, TypeError, "unknown setting glimps"),
-        ({"split": "dev"}, SourceError, "unknown split 'dev'"),
+        ({"split": "dev"}, ValueError, "unknown split 'dev'"),
         ({"source": "cifar"}, SourceError, "unknown image source 'cifar'"),
         ({"interpolation": "cubic"}, ValueError, "unknown interpolation 'cubic'"),
         ({"action_format": "joystick"}, ValueError, "action_format='joystick' is unknown"),

@@ -18,12 +18,13 @@ import torch
 from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
+from attention_core.splits import SPLITS
 from attention_env import scenes
 from attention_env.envs.glimpse import GlimpseEnv, GlimpseVectorEnv
 from attention_env.registration import ENVIRONMENTS
 from attention_env.retina import glimpse
 from attention_env.scenes import CHECKSUMS, SEEDS, STEPS, Plan, Scene, fixed_scenes, load_scenes, reshape, windows
-from attention_env.sources import SPLITS, Pictures, SourceError, load_pictures
+from attention_env.sources import Pictures, SourceError, load_pictures
 
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
 Bytes = NDArray[np.uint8]
@@ -842,7 +843,7 @@ def test_pictures_of_a_named_source_that_do_not_fit_are_refused(split: str) -> N
 
 
 def test_an_unknown_split_or_source_is_refused_as_without_a_scene() -> None:
-    with pytest.raises(SourceError, match="unknown split 'dev'"):
+    with pytest.raises(ValueError, match="unknown split 'dev'"):
         showing(2, source="digits", split="dev", scene=SCENE)
     with pytest.raises(SourceError, match="unknown image source 'cifar'"):
         showing(2, source="cifar", split="test", scene=SCENE)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from attention_core.splits import SPLITS
 from attention_env.shapes import POSITIONS, RADIUS, SHAPES, SIDE, draw_shapes
-from attention_env.sources import SPLITS, load_pictures
+from attention_env.sources import load_pictures
 
 ENVIRONMENT = "attention_env/CircleSquare-v0"
 SIZES = {"train": 1_094, "validation": 158, "test": 316}

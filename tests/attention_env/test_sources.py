@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from attention_core.data_files import DATA_FILES, DataError
+from attention_core.splits import SPLITS
 from attention_env import sources
-from attention_env.sources import SOURCES, SPLITS, Pictures, SourceError, load_pictures
+from attention_env.sources import SOURCES, Pictures, SourceError, load_pictures
 
 SIZES = {"digits": (1_257, 180, 360), "mnist": (55_000, 5_000, 10_000), "fashion_mnist": (55_000, 5_000, 10_000)}
 SIDES = {"digits": 8, "mnist": 28, "fashion_mnist": 28}
@@ -178,7 +179,7 @@ def test_an_unknown_source_is_refused() -> None:
 
 @pytest.mark.parametrize("source_of_any_kind", ["digits", (np.zeros((1, 4, 4), np.uint8), [0])])
 def test_an_unknown_split_is_refused(source_of_any_kind: Any) -> None:
-    with pytest.raises(SourceError, match="unknown split 'dev': choose one of train, validation, test"):
+    with pytest.raises(ValueError, match="unknown split 'dev': choose one of train, validation, test"):
         load_pictures(source_of_any_kind, "dev")
 
 

@@ -235,5 +235,5 @@ def test_unknown_data_and_splits_are_refused_with_those_there_are() -> None:
     with pytest.raises(SourceError, match=rf"unknown data 'nonsense': choose one of .*digits.*{BINARISED}"):
         Pictures("nonsense", "test", CPU, binary=True)
     for data in ("digits", BINARISED):
-        with pytest.raises(SourceError, match="unknown split 'dev'"):
+        with pytest.raises(ValueError, match="unknown split 'dev'"):
             Pictures(data, "dev", CPU, binary=True)
