@@ -17,12 +17,12 @@ from torch import nn
 
 from agents.evaluate import Score, figures
 from agents.rival_config import CNNConfig, MLPConfig, ReferenceConfig
-from attention_core.config import from_dict, to_dict
+from attention_core.config import to_dict
 from attention_core.curves import draw_panels
 from attention_core.run_folder import RunFolder
 from attention_core.splits import closed_test_splits
 from attention_core.training import fit, make_accelerator
-from attention_core.zoo import ModelError, find_model, pick_device
+from attention_core.zoo import find_model, pick_device
 from attention_env.classification import ClassifierLearner, count_errors, make_environment, picture_shape
 from attention_env.envs.glimpse import GlimpseVectorEnv
 
@@ -139,11 +139,7 @@ def load(reference: str, device: torch.device) -> tuple[nn.Module, ReferenceConf
         ModelError: if there is none, or it is another kind of model.
     """
     saved = find_model(reference)
-    settings = dict(saved.config)
-    kind = settings.pop("kind", None)
-    if kind not in CONFIGS:
-        raise ModelError(f"{saved.name} is a model of kind {kind!r}, not one of {', '.join(CONFIGS)}")
-    config = from_dict(CONFIGS[kind], settings)
+    config = saved.settings(CONFIGS, f"one of {', '.join(CONFIGS)}")
     network = new_network(config, make_environment(config, device, 1, "validation")).to(device)
     saved.load_into(network)
     return network, config, saved.name

@@ -26,13 +26,13 @@ from agents import sb3
 from agents.config import check_environment
 from agents.evaluate import figures
 from agents.rival_config import A2CConfig, PPOConfig, RecurrentPPOConfig, SB3Config, learning_rate_at
-from attention_core.config import from_dict, to_dict
+from attention_core.config import to_dict
 from attention_core.curves import draw_panels
 from attention_core.pictures import write_gif
 from attention_core.run_folder import RunFolder
 from attention_core.splits import closed_test_splits
 from attention_core.training import ERROR_RATE, save_weights
-from attention_core.zoo import WEIGHTS, ModelError, find_model
+from attention_core.zoo import WEIGHTS, find_model
 from attention_env.batch import make_batch
 from attention_env.rendering import BACKGROUND
 
@@ -261,13 +261,7 @@ def load(reference: str) -> tuple[OnPolicyAlgorithm, SB3Config, str]:
         ModelError: if there is none, or it is another kind of model.
     """
     saved = find_model(reference)
-    settings = dict(saved.config)
-    kind = settings.pop("kind", None)
-    if kind not in CONFIGS:
-        raise ModelError(
-            f"{saved.name} is a model of kind {kind!r}, not one of {', '.join(CONFIGS)}: evaluate it with its own command"
-        )
-    config = from_dict(CONFIGS[kind], settings)
+    config = saved.settings(CONFIGS, f"one of {', '.join(CONFIGS)}")
     model = new_model(config, "validation")
     saved.load_into(released(model))
     return model, config, saved.name

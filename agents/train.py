@@ -9,12 +9,12 @@ import torch
 from agents.config import ReinforceConfig
 from agents.player import Player, new_player
 from agents.reinforce import ReinforceLearner
-from attention_core.config import from_dict, to_dict
+from attention_core.config import to_dict
 from attention_core.curves import draw_panels
 from attention_core.run_folder import RunFolder
 from attention_core.splits import closed_test_splits
 from attention_core.training import fit, make_accelerator
-from attention_core.zoo import ModelError, find_model
+from attention_core.zoo import find_model
 from attention_env.batch import make_split
 
 KIND = "ram"
@@ -61,10 +61,7 @@ def load(reference: str, device: torch.device) -> tuple[Player, ReinforceConfig,
         ModelError: if there is none, or it is another kind of model.
     """
     saved = find_model(reference)
-    kind = saved.config.get("kind")
-    if kind != KIND:
-        raise ModelError(f"{saved.name} is a model of kind {kind!r}, not {KIND!r}: evaluate it with its own command")
-    config = from_dict(ReinforceConfig, {name: value for name, value in saved.config.items() if name != "kind"})
+    config = saved.settings({KIND: ReinforceConfig}, repr(KIND))
     player = new_player(config, make_split(config, device, 1, "validation")).to(device)
     saved.load_into(player.network)
     return player.eval(), config, saved.name

@@ -65,8 +65,8 @@ def evaluate(arguments: list[str], program: str) -> None:
     """`attention caption evaluate`."""
     asked = tyro.cli(EvaluateArguments, args=arguments, prog=program)
     from attention_core.zoo import pick_device
+    from captioning.evaluate import report
     from captioning.scores import NO_JAVA
-    from captioning.train import report
 
     figures = report(asked.model, asked.split, asked.beams, asked.length_power, pick_device(), asked.places)
     print_figures(figures, asked.json)

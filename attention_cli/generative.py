@@ -146,7 +146,7 @@ def reconstruct(arguments: list[str], program: str) -> None:
     asked = tyro.cli(ReconstructArguments, args=arguments, prog=program)
     from generative.figures import write_divergences, write_interpolation, write_reconstructions
     from generative.likelihood import measure
-    from generative.train import load_pictures
+    from generative.loading import load_pictures
 
     model, config = _load_latent(asked.model)
     if asked.steps < 2:
@@ -181,8 +181,8 @@ def classify(arguments: list[str], program: str) -> None:
     asked = tyro.cli(ClassifyArguments, args=arguments, prog=program)
     from attention_core.zoo import ModelError, pick_device
     from generative.figures import write_reading
+    from generative.loading import load
     from generative.recogniser import Reader
-    from generative.train import load
 
     model, config, name = load(asked.model, pick_device())
     if not isinstance(model, Reader) or not isinstance(config, ReaderConfig):
@@ -201,7 +201,7 @@ def _load_latent(reference: str) -> tuple[Any, Any]:
     """
     from attention_core.zoo import ModelError, pick_device
     from generative.latent import LatentModel
-    from generative.train import load
+    from generative.loading import load
 
     model, config, name = load(reference, pick_device())
     if not isinstance(model, LatentModel):

@@ -5,7 +5,7 @@ A run folder has the first two as well, so whatever takes a released model takes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from attention_core.config import load_yaml
+from attention_core.config import Config, from_dict, load_yaml
 from attention_core.files import write_atomically, write_text_atomically
 
 ZOO = Path(__file__).resolve().parent.parent / "zoo"
@@ -41,6 +41,24 @@ class SavedModel:
     name: str
     weights: Path
     config: dict[str, Any]
+
+    def settings(self, kinds: Mapping[str, type[Config]], what: str, made_for: Collection[str] = ()) -> Config:
+        """Read the settings that it was trained by.
+
+        Args:
+            kinds: the settings' class for each kind of model that will do.
+            what: these kinds, for a message.
+            made_for: names of what its configuration says of it beside its settings.
+
+        Raises:
+            ModelError: if it is of another kind.
+            ValueError: if a setting is unknown or wrong.
+        """
+        kind = str(self.config.get("kind"))
+        if kind not in kinds:
+            raise ModelError(f"{self.name} is a model of kind {kind!r}, not {what}: use its own command")
+        settings = {name: value for name, value in self.config.items() if name != "kind" and name not in made_for}
+        return from_dict(kinds[kind], settings)
 
     def load_into(self, module: nn.Module, may_lack: str | None = None) -> None:
         """Load the weights into a module.

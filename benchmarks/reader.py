@@ -25,9 +25,10 @@ from attention_core.training import Update, make_accelerator
 from attention_core.zoo import pick_device
 from ocr.alphabet import END
 from ocr.config import published_config
+from ocr.loading import new_reader
 from ocr.reader import Reader
 from ocr.reading import as_input, read, read_all
-from ocr.train import ReaderLearner, new_reader
+from ocr.train import ReaderLearner
 
 LONGEST = 23
 WAYS = ("batched", "one by one")

@@ -12,7 +12,9 @@ from attention_env.sentence_rewards import Cider
 from captioning import flickr8k
 from captioning.config import CaptionConfig, Places
 from captioning.decoder import Captioner
+from captioning.loading import load
 from captioning.scores import check_installed, score
+from captioning.sources import make_source
 from captioning.writing import Written, write_all
 
 CHOOSES = {"flickr8k": "validation/negative_cider", "scenes": "validation/error_rate"}
@@ -104,3 +106,36 @@ def score_captions(
     sentences = [" ".join(source.vocabulary.decode(caption)) for caption in captions]
     split = source.name.split("/")[1]
     return score(sentences, [picture.sentences for picture in flickr8k.load_captions(split)]).as_dict()
+
+
+def report(
+    reference: str,
+    split: str,
+    beams: int | None,
+    length_power: float | None,
+    device: torch.device,
+    places: Places = "attended",
+) -> dict[str, Any]:
+    """Score a saved captioner on every picture of a split.
+
+    Args:
+        reference: a zoo name, a run folder or a weights file.
+        split: "train", "validation" or "test".
+        beams: of the search; None for the settings' own.
+        length_power: likewise.
+        device: where to compute.
+        places: where it is let look.
+
+    Returns:
+        The figures of `captioning.evaluate.score_captions`, and what they are of.
+
+    Raises:
+        ModelError: if there is none, or it is another kind of model.
+    """
+    captioner, config, vocabulary, name = load(reference, device)
+    beams = config.beams if beams is None else beams
+    length_power = config.length_power if length_power is None else length_power
+    source = make_source(config, split, device, vocabulary)
+    figures = score_captions(captioner, source, beams, length_power, device, places)
+    about = {"examples": len(source), "split": split, "data": config.data, "attention": config.attention}
+    return {"model": name, **figures, **about, "places": places, "beams": beams, "length_power": length_power}

@@ -20,8 +20,8 @@ from attention_env.caption_scenes import SceneSource
 from captioning.config import CaptionConfig
 from captioning.decoder import Captioner
 from captioning.encoders import load_encoder
+from captioning.loading import load
 from captioning.pictures import read_picture
-from captioning.train import load
 from captioning.writing import Written, write_about
 
 COLUMNS = 6

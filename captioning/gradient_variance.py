@@ -33,8 +33,8 @@ from attention_core.zoo import ModelError, pick_device
 from captioning.config import BASELINES, CaptionConfig
 from captioning.decoder import Captioner
 from captioning.hard import EpisodeLearner, looking
+from captioning.loading import load
 from captioning.sources import make_source
-from captioning.train import load
 
 
 @dataclass(frozen=True)

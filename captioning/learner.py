@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from attention_core.order import ShuffledIndex
 from attention_core.training import Learner, apart, share_of
-from attention_env.captions import START, Vocabulary
+from attention_env.captions import START
 from captioning.config import CaptionConfig
 from captioning.decoder import Captioner, Read
-from captioning.encoders import Encoder, load_encoder
+from captioning.encoders import load_encoder
 from captioning.evaluate import CHOOSES, validate
+from captioning.loading import new_captioner
 from captioning.sources import make_source
 
 
@@ -113,19 +114,3 @@ def losses(read: Read, config: CaptionConfig) -> dict[str, Tensor]:
     errors = F.cross_entropy(read.scores, read.words, reduction="sum", label_smoothing=config.label_smoothing)
     uneven = (1 - read.seen).square().sum(1).mean()
     return {"words": errors / len(read.seen), "uneven": uneven, "entropy": read.entropy.detach()}
-
-
-def new_captioner(
-    config: CaptionConfig, shape: tuple[int, int], vocabulary: Vocabulary, encoder: Encoder | None = None
-) -> Captioner:
-    """Make an untrained captioner; its weights depend on `config.seed` alone.
-
-    Args:
-        config: its settings.
-        shape: (L, D) of the annotations.
-        vocabulary: the words.
-        encoder: one of its own, if it has one.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        return Captioner(shape, len(vocabulary), config, encoder)

@@ -20,7 +20,7 @@ from gymnasium.envs.registration import load_env_creator
 from PIL import Image
 
 import attention_env
-import captioning.train
+import captioning.loading
 from agents.train import load
 from agents.watch import write_scan
 from attention_core.files import write_atomically, write_text_atomically
@@ -155,7 +155,7 @@ def draw_agent(id_: str, place: Path, episodes: int = 4, seed: int = 0) -> None:
 
 def _draw_captioner(id_: str, place: Path, episodes: int, device: torch.device) -> None:
     """Write the GIF of the released captioner, which writes its own words, on the first test scenes."""
-    captioner, config, _, _ = captioning.train.load(AGENTS[task_of(id_)], device)
+    captioner, config, _, _ = captioning.loading.load(AGENTS[task_of(id_)], device)
     source = SceneSource("test")
     written = write_about(
         captioner, source.shown(torch.arange(episodes), device), source.longest, config.beams, config.length_power

@@ -12,8 +12,8 @@ from attention_env.classification import count_errors
 from generative.config import LatentConfig, ReaderConfig
 from generative.latent import LatentModel
 from generative.likelihood import measure, measure_importance_weighted
+from generative.loading import load, load_pictures
 from generative.recogniser import Reader
-from generative.train import load, load_pictures
 
 
 def report(

@@ -1,4 +1,4 @@
-"""Training and loading models of pictures and DRAW's eye."""
+"""Training models of pictures and DRAW's eye."""
 
 from __future__ import annotations
 
@@ -9,25 +9,21 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from attention_core.config import from_dict, to_dict
+from attention_core.config import to_dict
 from attention_core.curves import draw_panels
 from attention_core.order import ShuffledIndex
 from attention_core.run_folder import RunFolder
 from attention_core.splits import closed_test_splits
 from attention_core.training import Learner, apart, fit, make_accelerator, share_of
-from attention_core.zoo import ModelError, begin_with, find_model
+from attention_core.zoo import begin_with
 from attention_env.classification import ClassifierLearner, picture_shape
-from generative.config import CONFIGS, DRAWConfig, GenerativeConfig, LatentConfig, ReaderConfig, VAEConfig
-from generative.draw import DRAW
+from generative.config import DRAWConfig, GenerativeConfig, ReaderConfig, VAEConfig
 from generative.latent import LatentModel
 from generative.likelihood import draw_noise, measure
-from generative.pictures import Pictures
+from generative.loading import load_pictures, new_model
 from generative.recogniser import Reader, answer_loss
-from generative.vae import VAE
 
 NATS = "validation/elbo_nats"
-MADE_FOR = ("kind", "shape", "classes")
-"""What a model's configuration says of it beside its settings, so that it can be made without its pictures."""
 LATENT_PANELS = {
     "bound in nats, training": ["losses/elbo_nats"],
     "bound in nats, validation": [NATS],
@@ -40,31 +36,6 @@ READER_PANELS = {
     "loss": ["losses/answer"],
     "gradient's norm": ["charts/gradient_norm"],
 }
-
-
-def new_model(config: GenerativeConfig, shape: tuple[int, int, int], classes: int) -> LatentModel | Reader:
-    """Make an untrained model; its weights depend on `config.seed` alone.
-
-    Args:
-        config: its settings.
-        shape: of the pictures, (C, H, W).
-        classes: how many a reader names, or a model makes pictures by; 0 for one that knows of none.
-
-    Raises:
-        ValueError: if a window does not fit the pictures.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        if isinstance(config, VAEConfig):
-            return VAE(shape, config, classes)
-        if isinstance(config, DRAWConfig):
-            return DRAW(shape, config, classes)
-        return Reader(shape, classes, config)
-
-
-def load_pictures(config: LatentConfig, split: str, device: torch.device) -> Pictures:
-    """Load the pictures that a model is of."""
-    return Pictures(config.data, split, device, config.output == "bernoulli", config.conditional)
 
 
 class LatentLearner(Learner):
@@ -183,27 +154,3 @@ def train(config: GenerativeConfig, place: Path, max_seconds: float | None = Non
     if folder.writes:
         draw_panels(folder, panels, "updates")
     return folder
-
-
-def load(reference: str, device: torch.device) -> tuple[LatentModel | Reader, GenerativeConfig, str]:
-    """Load a model from a zoo name, a run folder or a weights file.
-
-    Returns:
-        The model in evaluation mode, its settings, and its name.
-
-    Raises:
-        ModelError: if there is none, or it is another kind of model.
-    """
-    saved = find_model(reference)
-    kind, shape, classes = (saved.config.get(name) for name in MADE_FOR)
-    if kind not in CONFIGS:
-        raise ModelError(f"{saved.name} is a model of kind {kind!r}, not one of {', '.join(CONFIGS)}: use its own command")
-    if shape is None or classes is None:
-        raise ModelError(f"{saved.name}'s configuration does not say of which pictures it is (shape, classes): train it anew")
-    config: GenerativeConfig = from_dict(
-        CONFIGS[kind], {name: value for name, value in saved.config.items() if name not in MADE_FOR}
-    )
-    channels, height, width = shape
-    model = new_model(config, (channels, height, width), classes)
-    saved.load_into(model)
-    return model.to(device).eval(), config, saved.name

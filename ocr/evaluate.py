@@ -16,6 +16,7 @@ from ocr.alphabet import spell
 from ocr.config import By, OCRConfig, Turned
 from ocr.crops import BENCHMARKS, Crops, load_benchmark, load_folder, load_svt_lexicons
 from ocr.lexicon import likeliest, nearest
+from ocr.loading import load
 from ocr.reader import Reader
 from ocr.reading import CHUNK, read_all
 
@@ -157,8 +158,6 @@ def report(
         attention_core.zoo.ModelError: if there is no such reader.
         ValueError: if labels or lexicon cannot be read.
     """
-    from ocr.train import load
-
     reader, config, name = load(reference, device)
     beams = config.beams if beams is None else beams
     words = lexicon if lexicon in (None, FULL) else read_lexicon(Path(lexicon))

@@ -20,9 +20,9 @@ from ocr.config import OCRConfig
 from ocr.crops import squeeze
 from ocr.evaluate import read_lexicon
 from ocr.lexicon import log_likelihoods
+from ocr.loading import load
 from ocr.reader import Reader
 from ocr.reading import as_input, read
-from ocr.train import load
 
 UPRIGHT = 2.0
 """A crop so many times as high as wide holds a single character, or a word that is written downwards, which cannot be read."""

@@ -1,4 +1,4 @@
-"""Training, loading and scoring readers of words."""
+"""Training readers of words."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from attention_core.config import from_dict, to_dict
+from attention_core.config import to_dict
 from attention_core.curves import draw_panels
 from attention_core.run_folder import RunFolder
 from attention_core.splits import closed_test_splits
 from attention_core.training import ERROR_RATE, Learner, fit, make_accelerator, share_of
-from attention_core.zoo import ModelError, begin_with, find_model
+from attention_core.zoo import begin_with
 from ocr.alphabet import encode
 from ocr.augment import augment
 from ocr.batches import make_batches
 from ocr.config import OCRConfig
 from ocr.crops import Crops, load_training
 from ocr.evaluate import score_words
+from ocr.loading import new_reader
 from ocr.reader import Read, Reader
 from ocr.reading import as_input, read_all
 
@@ -100,13 +101,6 @@ def words_loss(told: Read, words: int, smoothing: float) -> Tensor:
     return F.cross_entropy(told.scores, told.characters, reduction="sum", label_smoothing=smoothing) / words
 
 
-def new_reader(config: OCRConfig) -> Reader:
-    """Make an untrained reader; its weights depend on `config.seed` alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        return Reader(config)
-
-
 @closed_test_splits()
 def train(config: OCRConfig, place: Path, max_seconds: float | None = None) -> RunFolder:
     """Train a reader, or go on with a training.
@@ -136,22 +130,3 @@ def train(config: OCRConfig, place: Path, max_seconds: float | None = None) -> R
     if folder.writes:
         draw_panels(folder, PANELS, "updates")
     return folder
-
-
-def load(reference: str, device: torch.device) -> tuple[Reader, OCRConfig, str]:
-    """Load a reader from a zoo name, a run folder or a weights file.
-
-    Returns:
-        The reader in evaluation mode, its settings, and its name.
-
-    Raises:
-        ModelError: if there is none, or it is another kind of model.
-    """
-    saved = find_model(reference)
-    if saved.config.get("kind") != OCRConfig.kind:
-        kind = saved.config.get("kind")
-        raise ModelError(f"{saved.name} is a model of kind {kind!r}, not a reader of words: use its own command")
-    config = from_dict(OCRConfig, {name: value for name, value in saved.config.items() if name != "kind"})
-    reader = new_reader(config)
-    saved.load_into(reader)
-    return reader.to(device).eval(), config, saved.name

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from attention_core.config import from_dict
 from attention_core.zoo import ModelError, find_model
 from transformer.config import TransformerConfig
 from transformer.model import Transformer
 from transformer.vocabulary import Vocabulary
-
-MADE_FOR = ("kind", "merges")
-"""What a model's configuration says of it beside its settings."""
 
 
 def new_transformer(config: TransformerConfig, vocabulary: Vocabulary) -> Transformer:
@@ -31,12 +27,10 @@ def load(reference: str, device: torch.device) -> tuple[Transformer, Transformer
         ModelError: if there is none, it is another kind of model, or its weights are of another vocabulary.
     """
     saved = find_model(reference)
-    kind, merges = (saved.config.get(name) for name in MADE_FOR)
-    if kind != TransformerConfig.kind:
-        raise ModelError(f"{saved.name} is a model of kind {kind!r}, not a Transformer: use its own command")
+    config = saved.settings({TransformerConfig.kind: TransformerConfig}, "a Transformer", ("merges",))
+    merges = saved.config.get("merges")
     if not isinstance(merges, str):
         raise ModelError(f"{saved.name}'s configuration does not hold its vocabulary (merges): train it anew")
-    config = from_dict(TransformerConfig, {name: value for name, value in saved.config.items() if name not in MADE_FOR})
     vocabulary = Vocabulary(merges.split("\n") if merges else [])
     model = new_transformer(config, vocabulary)
     saved.load_into(model)

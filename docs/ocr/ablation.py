@@ -22,7 +22,8 @@ from joblib import Parallel, delayed
 from attention_core.files import write_text_atomically
 from attention_core.training import ERROR_RATE
 from ocr.config import FORMS, Form, OCRConfig, published_config
-from ocr.train import new_reader, train
+from ocr.loading import new_reader
+from ocr.train import train
 from ocr.words import write_words
 
 CONVOLUTIONS: dict[str, dict[str, Any]] = {

@@ -21,7 +21,7 @@ from attention_cli.main import main
 from attention_core.training import save_weights
 from attention_env.caption_scenes import FIRST_COLOUR
 from captioning.config import BASELINES, published_config
-from captioning.train import load
+from captioning.loading import load
 
 TRAIN = [
     *("caption", "train", "--updates", "4", "--warmup", "1", "--log-every", "2", "--validate-every", "2", "--batch-size", "4"),
@@ -99,7 +99,7 @@ def test_evaluation_prints_one_json_object(runs: dict[str, Path], capsys: pytest
 def test_scores_without_java_are_said_to_be_so(
     tokenizer: str, told: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("captioning.train.report", lambda *_: {"bleu4": 20.0, "tokenizer": tokenizer})
+    monkeypatch.setattr("captioning.evaluate.report", lambda *_: {"bleu4": 20.0, "tokenizer": tokenizer})
     status, said, complaint = run_in_process(["caption", "evaluate", "somewhere", "--json"], capsys)
     assert (status, json.loads(said)["tokenizer"]) == (0, tokenizer)
     assert ("no Java was found, so METEOR is left out" in complaint) == told

@@ -21,7 +21,8 @@ from captioning import gradient_variance
 from captioning.config import BASELINES, CaptionConfig
 from captioning.gradient_variance import LookingVariance, measure
 from captioning.hard import EpisodeLearner
-from captioning.train import load, train
+from captioning.loading import load
+from captioning.train import train
 
 CPU = torch.device("cpu")
 CONFIG = CaptionConfig(

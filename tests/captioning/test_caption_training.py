@@ -22,12 +22,13 @@ from attention_env.captions import END, SPECIAL, CaptionedPictures, Vocabulary
 from captioning.config import BASELINES, CaptionConfig, FeatureConfig, published_config
 from captioning.decoder import Read
 from captioning.encoders import load_encoder
-from captioning.evaluate import attention_on_shape, exact, references_of, score_captions, validate
+from captioning.evaluate import attention_on_shape, exact, references_of, report, score_captions, validate
 from captioning.hard import EpisodeLearner
 from captioning.learner import SoftLearner, losses
+from captioning.loading import load
 from captioning.scores import ScoreError
 from captioning.sources import JoinedSources, make_source, pad_captions
-from captioning.train import load, report, train
+from captioning.train import train
 from captioning.writing import Written
 
 CPU = torch.device("cpu")

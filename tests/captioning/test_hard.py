@@ -20,7 +20,8 @@ from attention_env.envs.caption import CaptionVectorEnv
 from captioning.config import CaptionConfig
 from captioning.decoder import Captioner, State
 from captioning.hard import Chance, EpisodeLearner, Episodes, _Loss, losses, play
-from captioning.train import load, train
+from captioning.loading import load
+from captioning.train import train
 
 PLACES, NUMBERS, WORDS, STEPS = 3, 2, 7, 3
 CAPTION = (5, 4, END)

@@ -32,8 +32,8 @@ from generative.figures import (
 from generative.filterbank import Window
 from generative.latent import LatentModel
 from generative.likelihood import Bound, draw_noise
+from generative.loading import load_pictures
 from generative.recogniser import Reader
-from generative.train import load_pictures
 
 CPU = torch.device("cpu")
 VAE_CONFIG = VAEConfig(latents=4, hidden=12)

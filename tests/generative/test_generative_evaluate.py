@@ -21,7 +21,8 @@ from generative.config import GenerativeConfig, LatentConfig
 from generative.evaluate import report
 from generative.latent import LatentModel
 from generative.likelihood import measure, measure_importance_weighted
-from generative.train import load, load_pictures, train
+from generative.loading import load, load_pictures
+from generative.train import train
 
 CPU = torch.device("cpu")
 

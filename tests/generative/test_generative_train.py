@@ -27,8 +27,9 @@ from attention_env.sources import load_pictures as load_source
 from generative.config import DRAWConfig, GenerativeConfig, LatentConfig, ReaderConfig, VAEConfig
 from generative.latent import LatentModel
 from generative.likelihood import measure
+from generative.loading import load, load_pictures
 from generative.recogniser import Reader
-from generative.train import NATS, LatentLearner, ReaderLearner, load, load_pictures, train
+from generative.train import NATS, LatentLearner, ReaderLearner, train
 
 CPU = torch.device("cpu")
 DIGITS = "attention_env/Digits-v0"

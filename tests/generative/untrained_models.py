@@ -7,8 +7,8 @@ import torch
 from attention_env.classification import make_environment, picture_shape
 from generative.config import GenerativeConfig, ReaderConfig
 from generative.latent import LatentModel
+from generative.loading import load_pictures, new_model
 from generative.recogniser import Reader
-from generative.train import load_pictures, new_model
 
 CPU = torch.device("cpu")
 

@@ -26,7 +26,8 @@ from ocr.config import By, ConvolutionConfig, OCRConfig, Turned, published_confi
 from ocr.crops import Crops
 from ocr.evaluate import read_crops, read_lexicon, report, score_words
 from ocr.figures import read_files
-from ocr.train import ReaderLearner, load, train
+from ocr.loading import load
+from ocr.train import ReaderLearner, train
 
 CPU = torch.device("cpu")
 FEW = TrainingConfig(updates=4, warmup=1, log_every=2, validate_every=2)

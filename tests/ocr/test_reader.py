@@ -16,9 +16,10 @@ from PIL import Image, ImageDraw, ImageFont
 from ocr.alphabet import CHARACTERS, END, PAD, START, decode, encode, spell
 from ocr.config import FORMS, ConvolutionConfig, OCRConfig
 from ocr.lexicon import likeliest, log_likelihoods, nearest
+from ocr.loading import load
 from ocr.reader import Reader
 from ocr.reading import as_input, read, read_all
-from ocr.train import load, words_loss
+from ocr.train import words_loss
 
 Form = Literal["1c", "1u", "2u", "attention"]
 CPU = torch.device("cpu")
