@@ -135,6 +135,9 @@ class Average:
                 average.copy_(weight)
         self.count += 1
 
+    def keep(self, module: nn.Module) -> None:
+        """Take in nothing: every update was taken in when it was made."""
+
     def state_dict(self) -> dict[str, Any]:
         """Take down the averages."""
         return {"module": self.module.state_dict(), "count": self.count}
@@ -151,21 +154,21 @@ class LastWeights:
     Args:
         module: the module.
         last: of how many.
-        every: updates from one to the next.
     """
 
-    def __init__(self, module: nn.Module, last: int, every: int) -> None:
+    def __init__(self, module: nn.Module, last: int) -> None:
         self._mean = copy.deepcopy(module)
-        self.last, self.every, self.count = last, every, 0
+        self.last = last
         self.kept: list[dict[str, Tensor]] = []
 
-    @torch.no_grad()
     def update(self, module: nn.Module) -> None:
-        """Count an update, and keep its weights if they are due."""
-        self.count += 1
-        if self.count % self.every == 0:
-            kept = {name: value.detach().clone() for name, value in module.state_dict().items()}
-            self.kept = [*self.kept[1 - self.last :], kept] if self.last > 1 else [kept]
+        """Let an update pass."""
+
+    @torch.no_grad()
+    def keep(self, module: nn.Module) -> None:
+        """Keep the weights, which are about to be validated."""
+        kept = {name: value.detach().clone() for name, value in module.state_dict().items()}
+        self.kept = [*self.kept[1 - self.last :], kept] if self.last > 1 else [kept]
 
     @property
     def module(self) -> nn.Module:
@@ -184,13 +187,12 @@ class LastWeights:
 
     def state_dict(self) -> dict[str, Any]:
         """Take down what is kept."""
-        return {"kept": self.kept, "count": self.count}
+        return {"kept": self.kept}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take it up again."""
         device = next(self._mean.parameters()).device
         self.kept = [{name: value.to(device) for name, value in kept.items()} for kept in state["kept"]]
-        self.count = state["count"]
 
 
 class _Progress:
@@ -265,7 +267,7 @@ class Update:
         module = learner.module.to(accelerator.device)
         self.averaged: Average | LastWeights = Average(module, config.average)
         if config.average_last:
-            self.averaged = LastWeights(module, config.average_last, config.validate_every)
+            self.averaged = LastWeights(module, config.average_last)
         self.module, self.optimizer = accelerator.prepare(learner.module, optimizer)
 
     def __call__(self, update: int) -> dict[str, Tensor]:
@@ -338,6 +340,7 @@ def fit(
                 bar.update(task, shown=_shown(row, learner.chooses, progress.best))
             if progress.update % config.validate_every == 0 or last:
                 progress.check(accelerator)
+                step.averaged.keep(learner.module)
                 _validate(learner, step.averaged.module, progress, folder)
             stopping = max_seconds is not None and _agreed(accelerator, clock.elapsed() > max_seconds)
             if last or stopping or _agreed(accelerator, clock.since_saved() > config.checkpoint_seconds):

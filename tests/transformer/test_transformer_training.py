@@ -207,28 +207,37 @@ def test_the_schedule_is_the_published_one() -> None:
 
 def test_the_mean_is_that_of_the_last_validations_weights() -> None:
     module = nn.Linear(2, 1, bias=False)
-    mean = LastWeights(module, last=3, every=4)
+    mean = LastWeights(module, last=3)
     begun = module.weight.detach().clone()
     assert torch.equal(mean.module.weight, begun)
     for update in range(1, 22):
         with torch.no_grad():
             module.weight.fill_(update)
         mean.update(module)
-        expected = {4: 4.0, 7: 4.0, 8: 6.0, 12: 8.0, 16: 12.0, 21: 16.0}.get(update)
+        if update % 4 == 0 or update == 21:
+            mean.keep(module)
+        expected = {4: 4.0, 7: 4.0, 8: 6.0, 12: 8.0, 16: 12.0, 20: 16.0, 21: 19.0}.get(update)
         if expected is not None:
             assert mean.module.weight.tolist() == [[expected] * 2]
         if update < 4:
             assert torch.equal(mean.module.weight, begun)
-    other = LastWeights(nn.Linear(2, 1, bias=False), last=3, every=4)
+    other = LastWeights(nn.Linear(2, 1, bias=False), last=3)
     other.load_state_dict(mean.state_dict())
     for one in (mean, other):
-        for _ in range(3):
-            one.update(module)
-    assert other.module.weight.tolist() == mean.module.weight.tolist() == [[(16 + 20 + 21) / 3] * 2]
-    last = LastWeights(module, last=1, every=1)
-    last.update(module)
-    last.update(module)
+        one.keep(module.apply(lambda layer: layer.weight.data.fill_(22)))
+    assert other.module.weight.tolist() == mean.module.weight.tolist() == [[(20 + 21 + 22) / 3] * 2]
+    last = LastWeights(module, last=1)
+    last.keep(module)
+    last.keep(module)
     assert len(last.kept) == 1
+
+
+@pytest.mark.usefixtures("small_size")
+def test_the_last_validation_is_of_learned_weights_however_rare_validations_are(config: TransformerConfig, tmp_path: Path) -> None:
+    rare = dataclasses.replace(FEW, average_last=2, validate_every=100, learning_rate=0.01)
+    found = load_file(train(dataclasses.replace(config, training=rare), tmp_path / "rare").path / "model.safetensors")
+    newest = load_file(tmp_path / "rare" / "checkpoint" / "000000006" / "model.safetensors")
+    assert all(torch.equal(value, newest[name]) for name, value in found.items())
 
 
 # Training ---------------------------------------------------------------------------------------------------------------
@@ -322,6 +331,7 @@ def test_wrong_settings_are_named(changes: dict[str, Any], says: str) -> None:
 def test_published_settings_are_those_of_the_data() -> None:
     assert published_config("multi30k").norm_first
     assert published_config("multi30k_tatoeba").data == "multi30k_tatoeba"
+    assert published_config("files") == dataclasses.replace(published_config("multi30k"), data="files")
     assert published_config("reverse").vocabulary == 300
 
 
