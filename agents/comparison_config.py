@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.registry import AGENTS, AgentConfig, find, published
-from attention_core.config import from_dict, load_yaml, to_dict
+from attention_core.config import check_at_least, from_dict, load_yaml, to_dict
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
@@ -30,7 +30,7 @@ class Contender:
 CONTENDERS: dict[str, Contender] = {
     "ram-hybrid": Contender("ram", {"rule": "hybrid"}),
     "ram-pure": Contender("ram", {"rule": "pure", "credit": "return", "env_kwargs": {"action_format": "grid"}}),
-    "random-glimpses": Contender("ram", {"rule": "hybrid", "looks": "random"}),
+    "random-glimpses": Contender("ram", {"rule": "hybrid", "looks": "random", "env_kwargs": {"moves": "absolute"}}),
     **{name: Contender(name) for name in AGENTS if name != "ram"},
 }
 """Contenders that the command knows by name; a file may describe others."""
@@ -58,6 +58,15 @@ class Tuning:
     """Trainings that were tried, by contender."""
     note: str = ""
     """What was searched and how it was chosen."""
+
+    def __post_init__(self) -> None:
+        """See that the seeds are several.
+
+        Raises:
+            ValueError: if they are not.
+        """
+        if not isinstance(self.seeds, tuple):
+            raise ValueError(f"tuning.seeds must be a list such as [0, 1], got {self.seeds!r}")
 
 
 @dataclass(frozen=True)
@@ -88,14 +97,15 @@ class ComparisonConfig:
         Raises:
             ValueError: naming what is wrong and what would be right.
         """
-        for name in ("seeds", "steps", "validations", "runs"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("seeds", "steps", "validations", "runs", "first_seed"):
+            if not isinstance(value := getattr(self, name), int):
+                raise ValueError(f"{name} must be a whole number such as 200_000, got {value!r}")
+        check_at_least(self, 1, "seeds", "steps", "validations", "runs")
         for kind, members in (("agent", self.agents), ("environment", self.envs)):
             if not members:
                 raise ValueError(f"a comparison needs at least one {kind}")
         for name, contender in self.agents.items():
-            if not NAME.fullmatch(name):
+            if not isinstance(name, str) or not NAME.fullmatch(name):
                 raise ValueError(f"agent {name!r} names a folder: use letters, digits and . _ + - only, a letter or digit first")
             find(contender.agent)
             _known(f"per_env of agent {name}", contender.per_env, self.envs)
@@ -213,13 +223,12 @@ def comparison_from_dict(values: dict[str, Any]) -> ComparisonConfig:
     agents = {name: _contender(name, value or {}) for name, value in _mapping("agents", values.get("agents", {})).items()}
     envs = {env: from_dict(Arena, _mapping(env, value or {})) for env, value in _mapping("envs", values.get("envs", {})).items()}
     tuning = from_dict(Tuning, _mapping("tuning", values.get("tuning", {})))
-    tuning = dataclasses.replace(tuning, seeds=tuple(tuning.seeds))
     return from_dict(ComparisonConfig, {**values, "agents": agents, "envs": envs, "tuning": tuning})
 
 
 def _contender(name: str, value: Any) -> Contender:
     """Read a contender; one that does not say which agent it is builds upon the known one of its name."""
-    changes = _mapping(name, value)
+    changes = {setting: value for setting, value in _mapping(name, value).items() if value is not None}
     if "agent" in changes:
         return from_dict(Contender, changes)
     if name not in CONTENDERS:

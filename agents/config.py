@@ -66,8 +66,8 @@ class ReinforceConfig:
     """"hybrid": cross-entropy trains class head, core and glimpse network, REINFORCE the location head (the paper's rule for
     recognition); "pure": the class is an action too, and REINFORCE trains everything from the reward alone."""
     looks: Literal["learned", "scan", "random"] = "learned"
-    """"learned": chosen by what was seen; "scan": one path for all pictures, learned as well; "random": anywhere. The last two are
-    references, which show what choosing is worth."""
+    """"learned": chosen by what was seen; "scan": one path for all pictures, learned as well; "random": anywhere, for which moves
+    must be absolute. The last two are references, which show what choosing is worth."""
     credit: Literal["return", "information"] = "return"
     """What a look is credited with. "return": what the environment pays from there on, as in the paper. "information" (hybrid):
     what later looks add to the probability of the true class. That is the expected return itself, shaped by a potential, which

@@ -159,8 +159,11 @@ def make_looking(settings: GlimpseOptions, looks: str) -> Looking:
         looks: "learned", "scan" or "random" (`agents.config.ReinforceConfig.looks`).
 
     Raises:
-        ValueError: if RAM cannot look around in this action format.
+        ValueError: if RAM cannot look around in this action format, or looks by chance are no places.
     """
+    if looks == "random" and settings.moves == "relative":
+        # Steps of a walk that is stopped at the edges: most of its looks would lie along them.
+        raise ValueError("looks=random draws places, and moves='relative' would take them for steps: use moves='absolute'")
     numbers = 2 + settings.zoom + settings.rotate
     if settings.action_format == "dict":
         return (Anywhere if looks == "random" else Gaussian)(numbers, settings.zoom, settings.rotate)

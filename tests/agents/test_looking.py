@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -169,3 +170,10 @@ def test_pose_is_where_and_how_a_glimpse_was_taken() -> None:
     assert torch.equal(pose(observation), observation["location"])
     freely = {"rotation": torch.rand(3, 2), **observation, "zoom": torch.rand(3, 1)}
     assert torch.equal(pose(freely), torch.cat((freely["location"], freely["zoom"], freely["rotation"]), dim=1))
+
+
+def test_places_by_chance_are_not_taken_for_moves() -> None:
+    relative = GlimpseOptions(moves="relative")
+    with pytest.raises(ValueError, match="looks=random draws places, and moves='relative' would take them for steps"):
+        make_looking(relative, "random")
+    assert isinstance(make_looking(dataclasses.replace(relative, moves="absolute"), "random"), Anywhere)
