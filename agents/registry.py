@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,9 +87,17 @@ def published(name: str, env: str) -> AgentConfig:
         ValueError: if there is no such agent.
     """
     agent = find(name)
-    settings = load_yaml(HYPERPARAMETERS / agent.hyperparameters).get(env, {})
-    config: AgentConfig = from_dict(agent.config, {"env": env, **settings})
+    known = load_yaml(HYPERPARAMETERS / agent.hyperparameters)
+    env = _spelt_out(env, known)
+    config: AgentConfig = from_dict(agent.config, {"env": env, **known.get(env, {})})
     return config
+
+
+def _spelt_out(env: str, known: Iterable[str]) -> str:
+    """Give an id of ours as it is registered, without a module before it and with its newest version behind it."""
+    env = env.removeprefix("attention_env:")
+    versions = {int(found[1]): id_ for id_ in known if (found := re.fullmatch(rf"{re.escape(env)}-v(\d+)", id_))}
+    return versions[max(versions)] if versions else env
 
 
 def train(config: AgentConfig, place: Path, max_seconds: float | None = None) -> RunFolder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
 
 
 def peek(arguments: list[str], name: str, default: str) -> str:
-    """Find an option before all options are read: the environment decides on the defaults of the others."""
-    for place, word in enumerate(arguments):
-        if word == name and place + 1 < len(arguments):
-            return arguments[place + 1]
-        if word.startswith(f"{name}="):
-            return word.split("=", 1)[1]
-    return default
+    """Find an option before all options are read, since it decides on the defaults of the others; the last one counts."""
+    found = default
+    for word, after in itertools.zip_longest(arguments, arguments[1:], fillvalue=default):
+        if word == name:
+            found = after
+        elif word.startswith(f"{name}="):
+            found = word.split("=", 1)[1]
+    return found
 
 
 def pairs(words: tuple[str, ...]) -> dict[str, Any]:
@@ -76,7 +78,8 @@ def print_run(folder: RunFolder, program: str) -> None:
     """
     if folder.writes:
         print(f"run folder  {folder.path}\nmetrics     {folder.metrics}\ncurves      {folder.figures / 'curves.png'}")
-        print(f"next        {' '.join(program.split()[:2])} evaluate {folder.path}")
+        evaluate = f"{' '.join(program.split()[:2])} evaluate {folder.path}"
+        print(f"next        {evaluate if folder.model.exists() else 'the same command again goes on: nothing was validated yet'}")
 
 
 def print_figures(figures: dict[str, Any], as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -21,8 +22,11 @@ def show(arguments: list[str], program: str) -> None:
     for file in data_files.listed_files():
         here = "here" if data_files.local_path(file.path).is_file() else "missing" if file.urls else "by hand"
         print(f"{here:<7}  {file.path:<44} {file.length:>18}  {file.licence}")
-    print(f"\nfolder: {data_files.local_path('')}")
-    print("missing: `attention data fetch` brings it; by hand: there is no address to fetch it from, put it there yourself")
+    folder = data_files.local_path("")
+    print(f"\nfolder: {folder}{'' if folder.is_dir() else ', which is not there'}")
+    fetched = f"unset {data_files.FOLDER_VARIABLE}, and `attention data fetch` brings it to the user's cache"
+    fetched = fetched if os.environ.get(data_files.FOLDER_VARIABLE) else "`attention data fetch` brings it"
+    print(f"missing: {fetched}; by hand: there is no address to fetch it from, put it there yourself")
 
 
 @dataclass(frozen=True)

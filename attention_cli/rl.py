@@ -47,6 +47,7 @@ def train(arguments: list[str], program: str) -> None:
     asked = tyro.cli(generic[registry.find(name).config], args=arguments, prog=program, default=default)
     config = dataclasses.replace(
         asked.config,
+        env=published.env,  # spelt out
         env_kwargs={**asked.config.env_kwargs, **pairs(asked.env_kwargs)},
         training_kwargs={**asked.config.training_kwargs, **pairs(asked.training_kwargs)},
     )
@@ -124,10 +125,9 @@ def play(arguments: list[str], program: str) -> None:
     import gymnasium as gym
 
     from attention_env import play as playing
+    from attention_env.batch import plain_errors
 
-    try:
+    with plain_errors(asked.env):
         environment = gym.make(asked.env, **{"split": asked.split, **pairs(asked.env_kwargs)})
-    except TypeError as error:
-        raise ValueError(f"{asked.env} is not a glimpse environment, or not with these settings: {error}") from error
     game = playing.play(environment, asked.seed)
     print(f"score       {game.right} of {game.played}")

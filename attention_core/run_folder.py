@@ -73,8 +73,12 @@ class RunFolder:
         """Write the configuration, or, where there is a checkpoint to go on from, see that it is of the same settings.
 
         Raises:
-            RunError: naming the settings that differ.
+            RunError: naming the settings that differ, or if there are weights of no run.
         """
+        if self.newest_checkpoint() is None and self.model.exists() and not self.metrics.exists():
+            raise RunError(
+                f"{self.path} holds weights that no training here has left, such as a released model: choose another folder"
+            )
         if self.newest_checkpoint() is not None:
             earlier = load_yaml(self.config)
             if not isinstance(earlier, dict):

@@ -5,6 +5,7 @@ A run folder has the first two as well, so whatever takes a released model takes
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from attention_core.files import write_atomically, write_text_atomically
 ZOO = Path(__file__).resolve().parent.parent / "zoo"
 WEIGHTS = "model.safetensors"
 CONFIG = "config.yaml"
+NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 
 class ModelError(ValueError):
@@ -168,8 +170,13 @@ def release(model: SavedModel, name: str) -> Path:
         The model's folder.
 
     Raises:
+        ModelError: if the name is none for a folder, or that of a model of another kind.
         attention_core.files.SaveError: if it cannot be written.
     """
+    if not NAME.fullmatch(name):
+        raise ModelError(f"{name!r} is no name for a released model: use small letters, digits and - only, a letter first")
+    if name in zoo_names() and (other := find_model(str(ZOO / name)).config.get("kind")) != (kind := model.config.get("kind")):
+        raise ModelError(f"{name} is a released model of kind {other!r}, and {model.name} of kind {kind!r}: choose another name")
     tensors = {key: value.half() if value.is_floating_point() else value for key, value in load_file(model.weights).items()}
     folder = ZOO / name
     write_atomically(folder / WEIGHTS, lambda temporary: save_file(tensors, temporary))

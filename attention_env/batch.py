@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import gymnasium as gym
@@ -9,6 +11,25 @@ import torch
 from gymnasium.vector import AutoresetMode
 
 from attention_env.envs.glimpse import GlimpseVectorEnv
+
+
+@contextmanager
+def plain_errors(env: str) -> Iterator[None]:
+    """Say what is wrong with an environment's name or settings where gymnasium leaves it to Python, or to be guessed.
+
+    Raises:
+        ValueError: if it takes no such settings, its module is not found, or it is one of ours without its namespace.
+    """
+    try:
+        yield
+    except TypeError as error:
+        raise ValueError(f"{env} is not a glimpse environment, or not with these settings: {error}") from error
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{env} names a module that Python does not find (is its folder on PYTHONPATH?): {error}") from error
+    except gym.error.UnregisteredEnv as error:
+        if (ours := f"attention_env/{env}") not in gym.registry:
+            raise
+        raise ValueError(f"there is no environment {env}: did you mean {ours}?") from error
 
 
 def make_batch(env: str, count: int, **settings: Any) -> GlimpseVectorEnv:
@@ -22,10 +43,8 @@ def make_batch(env: str, count: int, **settings: Any) -> GlimpseVectorEnv:
     Raises:
         ValueError: if it is another environment, or takes no such settings.
     """
-    try:
+    with plain_errors(env):
         batch = gym.make_vec(env, num_envs=count, **settings)
-    except TypeError as error:
-        raise ValueError(f"{env} is not a glimpse environment, or not with these settings: {error}") from error
     if not isinstance(batch, GlimpseVectorEnv):
         raise ValueError(f"{env} is not a glimpse environment: agents here need one of attention_env")
     return batch

@@ -50,7 +50,10 @@ def load(reference: str, device: torch.device) -> tuple[Captioner, CaptionConfig
     if config.encoder_rate:
         encoder = Encoder(config.features.encoder, config.features.stride, described_weights(seen_by))
     elif seen_by and (here := choose_weights(config.features.encoder).path) != seen_by:
-        raise ModelError(f"{saved.name} learned from what {seen_by} makes of pictures, and here {here} would be used: they differ")
+        raise ModelError(
+            f"{saved.name} learned from what {seen_by} makes of pictures, and here {here} would be used: "
+            f"they differ; put {seen_by} where data files lie (`attention data list` says where)"
+        )
     captioner = new_captioner(config, (count, numbers), vocabulary, encoder)
     saved.load_into(captioner)
     return captioner.to(device).eval(), config, vocabulary, saved.name

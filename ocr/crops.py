@@ -156,11 +156,13 @@ def load_folder(labels: Path, height: int, width: int, turned: Turned = 0) -> Cr
             `Crops.left_out`, and the rest is there.
     """
     try:
-        lines = labels.read_text(encoding="utf-8").splitlines()
+        lines = labels.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{labels} is no readable text file: {error}") from error
     rows = []
     for number, line in enumerate(lines, 1):
+        if not line:
+            continue
         name, tab, label = line.partition("\t")
         if not tab:
             raise ValueError(f"line {number} of {labels} must be a file, a tab and its label, got {line!r}")

@@ -164,7 +164,8 @@ def report(
     about = {"beams": beams, "lexicon": lexicon or "none", "turned": turned, "split": "test"}
     if labels is None:
         scores = score_benchmarks(reader, config, device, beams, words, by, turned)
-        about |= {"examples": {benchmark: len(load_benchmark(benchmark, 2, 2)) for benchmark in BENCHMARKS}}
+        counts = {benchmark: len(load_benchmark(benchmark, 2, 2)) for benchmark in BENCHMARKS}
+        about |= {"examples": counts | ({SVT_50: counts["svt"]} if SVT_50 in scores else {})}
     else:
         crops = load_folder(labels, config.words.height, config.words.width, turned)
         own = sorted(set(crops.words)) if words == FULL else words

@@ -82,6 +82,8 @@ def load_corpus(config: TransformerConfig, split: str) -> Corpus:
 def read_pairs(files: Sequence[Path]) -> Corpus:
     """Read sentences and translations: one file with a tab between them on each line, or two files with as many lines.
 
+    Empty lines of the one file are passed over.
+
     Raises:
         CorpusError: if a file cannot be read or is not UTF-8, a line has no tab, the files have different numbers of lines, or
             there is no line.
@@ -102,6 +104,8 @@ def _read_pairs(files: Sequence[Path]) -> Corpus:
         raise CorpusError(f"sentences are in one file with tabs or in two files, got {len(files)}")
     corpus = Corpus([], [])
     for number, line in enumerate(_lines(files[0]), 1):
+        if not line:
+            continue
         source, tab, rest = line.partition("\t")
         if not tab:
             raise CorpusError(f"line {number} of {files[0]} must be a sentence, a tab and its translation, got {line!r}")
@@ -120,7 +124,7 @@ def decode_lines(text: bytes, name: str) -> list[str]:
         return []
     try:
         # Not splitlines: a form feed or the like within a sentence ends no line.
-        lines = text.decode("utf-8").removesuffix("\n").split("\n")
+        lines = text.decode("utf-8-sig").removesuffix("\n").split("\n")
     except UnicodeDecodeError as error:
         place = text[: error.start].count(b"\n") + 1
         raise CorpusError(f"line {place} of {name} is not UTF-8 text: {error.reason}") from error

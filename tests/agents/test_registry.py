@@ -67,6 +67,14 @@ def test_environment_without_published_settings_takes_the_defaults(name: str) ->
     assert published(name, "somewhere/Else-v3") == AGENTS[name].config(env="somewhere/Else-v3")
 
 
+@pytest.mark.parametrize(
+    "env", ["attention_env/Catch", "attention_env:attention_env/Catch-v0", "attention_env:attention_env/Catch"]
+)
+def test_an_environment_is_known_however_it_is_spelt(env: str) -> None:
+    assert published("ram", env) == published("ram", "attention_env/Catch-v0")
+    assert published("ram", "mine:mine/Corners-v0").env == "mine:mine/Corners-v0"
+
+
 def test_settings_of_ram_are_those_of_its_own_table() -> None:
     assert published("ram", DIGITS) == published_config(DIGITS)
 

@@ -75,6 +75,35 @@ def test_train_go_on_and_evaluate(agent: str, tmp_path: Path, capsys: pytest.Cap
     assert (figures["model"], figures["examples"], figures["split"], figures["runs_sampled"]) == ("run", 360, "test", 2)
 
 
+def test_of_an_option_given_twice_the_last_one_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    twice = ["--env", "attention_env/MNIST-v0", "--env=attention_env/Catch", "--updates", "1", "--max-seconds", "0"]
+    status, _, complaint = run_in_process(["rl", "train", *twice, "--out", str(tmp_path)], capsys)
+    assert status == 0, complaint
+    config = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    assert (config["env"], config["rule"]) == ("attention_env/Catch-v0", "pure")
+
+
+def test_a_training_cut_short_is_gone_on_with_before_it_is_evaluated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, said, complaint = run_in_process(train("mlp", "--max-seconds", "0", "--updates", "9", "--out", str(tmp_path)), capsys)
+    assert status == 0, complaint
+    assert "next        the same command again goes on: nothing was validated yet\n" in said
+
+
+@pytest.mark.parametrize(
+    ("env", "says"),
+    [
+        ("nowhere:mine/Corners-v0", "nowhere:mine/Corners-v0 names a module that Python does not find"),
+        ("Digits-v0", "there is no environment Digits-v0: did you mean attention_env/Digits-v0?"),
+        ("Dogs-v0", "Dogs"),
+    ],
+)
+def test_an_environment_that_is_not_found_is_named(env: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["rl", "train", "--out", str(tmp_path)], ["rl", "play"]):
+        status, _, complaint = run_in_process([*command, "--env", env], capsys)
+        assert status == 2
+        assert says in complaint
+
+
 def test_learner_is_watched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("sb3_contrib")
     folder = tmp_path / "run"

@@ -367,7 +367,10 @@ def test_data_list_tells_what_is_here(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [path for path, here in lines.items() if here == "here"] == ["mnist/t10k-labels-idx1-ubyte.gz"]
     assert {path for path, here in lines.items() if here == "by hand"} == brought
     assert any(path.startswith("flickr8k/") for path in brought)
-    assert f"folder: {tmp_path}" in said
+    assert f"folder: {tmp_path}\n" in said
+    assert "missing: unset ATTENTION_DATA, and `attention data fetch` brings it" in said
+    monkeypatch.setenv(data_files.FOLDER_VARIABLE, str(tmp_path / "nowhere"))
+    assert f"folder: {tmp_path / 'nowhere'}, which is not there\n" in run_in_process(["data", "list"], capsys)[1]
 
 
 def test_data_fetch_checks_what_is_there(data_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -62,6 +62,25 @@ def test_absent_yaml_is_a_missing_file(tmp_path: Path) -> None:
         load_yaml(tmp_path / "nowhere.yaml")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("learning_rate", 0.0),
+        ("learning_rate", -1.0),
+        ("final_learning_rate", -1.0),
+        ("warmup", -5),
+        ("second_moment", 3.0),
+        ("average", 2.0),
+        ("weight_decay", -1.0),
+        ("checkpoint_seconds", -1.0),
+        ("precision", "bf17"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused_by_name(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"^{name}"):
+        from_dict(TrainingConfig, {name: value})
+
+
 @pytest.mark.parametrize("name", ["log_every", "validate_every"])
 def test_intervals_of_nothing_are_refused_by_name(name: str) -> None:
     with pytest.raises(ValueError, match=name):

@@ -88,6 +88,17 @@ def test_beginning_anew_with_other_settings_is_possible_until_there_is_a_checkpo
     assert yaml.safe_load(folder.config.read_text()) == SETTINGS
 
 
+def test_a_released_model_is_not_trained_over(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.begin(SETTINGS)
+    folder.model.write_bytes(b"weights")
+    with pytest.raises(RunError, match="holds weights that no training here has left"):
+        folder.begin({**SETTINGS, "seed": 1})
+    assert yaml.safe_load(folder.config.read_text()) == SETTINGS
+    folder.log(1, {"losses/answer": 1.0})  # what was validated before it was interrupted, and has no checkpoint yet
+    folder.begin(SETTINGS)
+
+
 @pytest.mark.parametrize("content", ["", "just words", "kind: ["])
 def test_damaged_configuration_of_a_run_is_told_by_name(tmp_path: Path, content: str) -> None:
     folder = RunFolder(tmp_path)

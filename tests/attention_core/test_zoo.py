@@ -162,5 +162,20 @@ def test_full_disk_keeps_the_released_model(
     large = run.parent / "large"
     save_weights(nn.Linear(200, 200), large / "model.safetensors")
     with no_room_beyond(10_000), pytest.raises(SaveError, match=r"toy-small/model\.safetensors could not be saved"):
-        release(SavedModel("large", large / "model.safetensors", {}), "toy-small")
+        release(SavedModel("large", large / "model.safetensors", CONFIG), "toy-small")
     assert {path.name: path.read_bytes() for path in place.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["", "../outside", "Ram", "a/b", "1st"])
+def test_a_name_that_is_none_for_a_folder_is_refused(run: Path, zoo_folder: Path, name: str) -> None:
+    with pytest.raises(ModelError, match="is no name for a released model"):
+        release(find_model(str(run)), name)
+    assert list(zoo_folder.iterdir()) == []
+
+
+def test_a_model_does_not_take_the_place_of_one_of_another_kind(run: Path, zoo_folder: Path) -> None:
+    release(find_model(str(run)), "toy-small")
+    (run / "config.yaml").write_text(yaml.safe_dump({**CONFIG, "kind": "other"}))
+    with pytest.raises(ModelError, match="toy-small is a released model of kind 'toy', and toy of kind 'other'"):
+        release(find_model(str(run)), "toy-small")
+    assert find_model("toy-small").config == CONFIG

@@ -93,7 +93,7 @@ def test_crops_are_turned_to_the_left(tmp_path: Path, turned: Turned, bright: st
     shown = Image.new("L", (40, 10))
     shown.paste(255, (0, 0, 20, 10))
     shown.save(tmp_path / "0.png")
-    (tmp_path / "labels.tsv").write_text("0.png\tone\n", encoding="utf-8")
+    (tmp_path / "labels.tsv").write_text("0.png\tone\n\n", encoding="utf-8-sig")  # with the mark that some editors set
     (crop,) = load_folder(tmp_path / "labels.tsv", 8, 20, turned).pictures
     sides = {"left": crop[:, 0], "right": crop[:, -1], "top": crop[0], "bottom": crop[-1]}
     assert [side for side, pixels in sides.items() if pixels.min() > 200] == [bright]

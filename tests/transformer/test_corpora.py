@@ -86,7 +86,7 @@ def test_the_made_up_task_writes_letters_backwards() -> None:
 
 def test_a_file_with_tabs_is_read(tmp_path: Path) -> None:
     file = tmp_path / "pairs.tsv"
-    file.write_text("one\teins\r\ntwo\x0cfeeds\tzwei\tand more\n\t\n\tdrei\n", encoding="utf-8")
+    file.write_text("one\teins\r\ntwo\x0cfeeds\tzwei\tand more\n\n\t\n\tdrei\n\n", encoding="utf-8")
     corpus = read_pairs([file])
     assert corpus.sources == ["one", "two\x0cfeeds", "", ""]
     assert corpus.targets == ["eins", "zwei", "", "drei"]
@@ -137,6 +137,7 @@ def test_bytes_become_lines() -> None:
     assert decode_lines(b"", "the input") == []
     assert decode_lines(b"\n", "the input") == [""]
     assert decode_lines(b"a\n\nb", "the input") == ["a", "", "b"]
+    assert decode_lines(b"\xef\xbb\xbfA dog.", "the input") == ["A dog."]  # with the mark that some editors set
     assert decode_lines("\u2028x\r\ny\n".encode(), "the input") == ["\u2028x", "y"]
     with pytest.raises(CorpusError, match="line 3 of the input is not UTF-8 text"):
         decode_lines(b"a\nb\n\xff\n", "the input")
