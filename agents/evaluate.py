@@ -14,7 +14,8 @@ from gymnasium.vector import VectorEnv
 from agents.config import ReinforceConfig
 from agents.player import Noise, Player
 from attention_core.statistics import wilson_interval
-from attention_env.batch import make_split
+from attention_env.batch import World, describe, make_split
+from attention_env.envs.glimpse import GlimpseVectorEnv
 
 CHUNK = 1_000
 
@@ -115,19 +116,20 @@ def coverage(cells: torch.Tensor) -> float:
 
 
 def figures(
-    name: str, env: str, split: str, acts: bool, score: Score, sampled: list[Score], looks: dict[str, Any]
+    name: str, world: World, environment: GlimpseVectorEnv, split: str, score: Score, sampled: list[Score], looks: dict[str, Any]
 ) -> dict[str, Any]:
     """Give the figures of an evaluation as one object that JSON can hold.
 
     Args:
         name: the model's name.
-        env: the environment's id.
+        world: names the environment and its settings.
+        environment: made of them; where things are done in it, success counts, and where classes are named, errors.
         split: which pictures.
-        acts: whether the environment is one in which things are done, and success counts, not one with classes to be named.
         score: with the likeliest actions.
         sampled: scores of further runs with actions drawn by chance; may be empty.
         looks: how it looks at the pictures.
     """
+    acts = environment.acts
 
     def turned(error_rate: float) -> float:
         return 1 - error_rate if acts else error_rate
@@ -139,7 +141,7 @@ def figures(
         "interval": [round(end, 6) for end in sorted(map(turned, score.interval))],
         "examples": score.examples,
         "split": split,
-        "env": env,
+        **describe(world, environment),
         **looks,
     }
     if sampled:
@@ -168,4 +170,4 @@ def report(player: Player, config: ReinforceConfig, name: str, split: str, devic
     }
     if environment.settings.stop:
         looks["glimpses"] = result.glimpses
-    return figures(name, config.env, split, environment.acts, result, sampled, looks)
+    return figures(name, config, environment, split, result, sampled, looks)

@@ -150,5 +150,5 @@ def evaluate(reference: str, split: str = "test", runs: int = 0, env_kwargs: dic
     device = pick_device()
     network, config, name = load(reference, device)
     config = replace(config, env_kwargs={**config.env_kwargs, **(env_kwargs or {})})
-    result = score(network, config, split, device)
-    return figures(name, config.env, split, False, result, [result] * runs, {"locations": "whole picture"})
+    result, environment = score(network, config, split, device), make_environment(config, device, 1, split)
+    return figures(name, config, environment, split, result, [result] * runs, {"locations": "whole picture"})

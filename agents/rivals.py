@@ -7,6 +7,7 @@ was not, but its numbers are others, as with another seed.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import time
@@ -270,7 +271,8 @@ def load(reference: str) -> tuple[OnPolicyAlgorithm, SB3Config, str]:
 def evaluate(reference: str, split: str = "test", runs: int = 0, env_kwargs: dict[str, Any] | None = None) -> dict[str, Any]:
     """Score a trained learner; see `agents.registry.report`."""
     model, config, name = load(reference)
-    settings = {**config.env_kwargs, **(env_kwargs or {})}
+    config = dataclasses.replace(config, env_kwargs={**config.env_kwargs, **(env_kwargs or {})})
+    settings = config.env_kwargs
     check_environment(settings)
     environment = make_batch(config.env, 1, **settings, split=split)  # refuses what is no setting of it before anything is played
     score = sb3.score(model, config.env, split, **settings)
@@ -278,7 +280,7 @@ def evaluate(reference: str, split: str = "test", runs: int = 0, env_kwargs: dic
     looks: dict[str, Any] = {"locations": "likeliest", "location_coverage": score.coverage}
     if environment.settings.lengths_differ:
         looks["glimpses"] = score.glimpses
-    return figures(name, config.env, split, environment.acts, score, sampled, looks)
+    return figures(name, config, environment, split, score, sampled, looks)
 
 
 def write_scan(reference: str, out: Path, split: str, episodes: int, seed: int) -> None:

@@ -77,7 +77,10 @@ class EvaluateArguments:
 def evaluate(arguments: list[str], program: str) -> None:
     """`attention rl evaluate`."""
     asked = tyro.cli(EvaluateArguments, args=arguments, prog=program)
-    figures = registry.report(asked.model, asked.split, asked.runs, pairs(asked.env_kwargs))
+    from rich.console import Console
+
+    with Console(stderr=True).status(f"{asked.model} sees every picture of the {asked.split} split once"):
+        figures = registry.report(asked.model, asked.split, asked.runs, pairs(asked.env_kwargs))
     print_figures(figures, asked.json)
 
 

@@ -95,8 +95,10 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         check_at_least(self, 1, "updates", "log_every", "validate_every")
-        check_at_least(self, 0, "average_last", "warmup", "final_learning_rate", "weight_decay", "checkpoint_seconds")
-        check_above_zero(self, "learning_rate", "clip")
+        check_at_least(
+            self, 0, "average_last", "warmup", "learning_rate", "final_learning_rate", "weight_decay", "checkpoint_seconds"
+        )
+        check_above_zero(self, "clip")
         check_share(self, "second_moment", "average")
         check_choice(self, schedule=("cosine", "inverse_root"), precision=("no", "bf16", "fp16"))
 

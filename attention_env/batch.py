@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ import torch
 from gymnasium.vector import AutoresetMode
 
 from attention_env.envs.glimpse import GlimpseVectorEnv
+from attention_env.scenes import Scene
 
 
 @contextmanager
@@ -81,3 +83,21 @@ def make_split(world: World, device: torch.device, count: int, split: str, train
     """
     settings = {**world.env_kwargs, **(world.training_kwargs if training else {}), "split": split}
     return make_batch(world.env, count, **settings, output="torch", device=str(device), autoreset_mode=AutoresetMode.DISABLED)
+
+
+def describe(world: World, environment: GlimpseVectorEnv) -> dict[str, Any]:
+    """Say in which environment something was scored, as JSON can hold it: its settings decide on what a figure means.
+
+    Args:
+        world: names the environment and its settings.
+        environment: made of them.
+
+    Returns:
+        Its id, "env"; "env_kwargs", what is not as registered; and of scenes the whole recipe, "scene".
+    """
+    scene = environment.settings.scene
+    return {
+        "env": world.env,
+        **({"env_kwargs": world.env_kwargs} if world.env_kwargs else {}),
+        **({} if scene is None else {"scene": dataclasses.asdict(Scene(**scene))}),
+    }

@@ -215,7 +215,8 @@ def reshape(images: Tensor, angle: Tensor, factor: Tensor) -> Tensor:
 # Fixed scenes -----------------------------------------------------------------------------------------------------------
 
 SEEDS = {"validation": 1, "test": 2}
-# SHA-256 of the bytes of the published fixed scenes: those of the registered environments.
+# SHA-256 of the bytes of the published fixed scenes: those of the registered environments, and those of 100×100 with half the pieces,
+# which the paper may mean.
 CHECKSUMS = {
     ("mnist", "validation", Scene(60)): "212311174fefb2eeb7d606e21fd0e4d86110384d6d42c303a2b70ab8e8330423",
     ("mnist", "test", Scene(60)): "79414a1b2fa182f2648e89af4abdd88631ef5197fe4878b8989ac87fa24c8303",
@@ -223,6 +224,8 @@ CHECKSUMS = {
     ("mnist", "test", Scene(60, 4)): "07d27c6d9b6228105a0dddd5856dfa95a7f215445bf63935592fe00a607e6035",
     ("mnist", "validation", Scene(100, 8)): "ff043ca7cf7b8eacdf9aed93ebf6d7166aa4cc6acd5bc207b4391340c0ee5529",
     ("mnist", "test", Scene(100, 8)): "0edfda38c449461adf2c6c113d268d0329a3e98e3ef1dc0fd1962b14049a36ac",
+    ("mnist", "validation", Scene(100, 4)): "931d797b334a944d85165a702db351ccea9e25a57396a27ef994ec07f9673c98",
+    ("mnist", "test", Scene(100, 4)): "9ce0a3b2eac69249198d38541a5664dffdd564db10569619be27fc6b395cf698",
     ("mnist", "validation", Scene(60, rotation=45)): "14dc21b426500655299600e5193efe6092a788960e0fefa69ddceb64c0819953",
     ("mnist", "test", Scene(60, rotation=45)): "338ad7297f97d707f39b826f9c5d9f1d0ac9066d340172cd6a5f1aea35db3e3e",
     ("mnist", "validation", Scene(60, scale=(0.6, 1.3))): "cb84c0446ed0f643e322afb5df4124d19ad4deb077719f46bbb21d27c6ea3a26",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from rich.console import Console
+from rich.progress import track
 
 from attention_env.caption_scenes import FIRST_COLOUR, SceneSource
 from attention_env.captions import PAD, CaptionSource
@@ -15,7 +17,7 @@ from captioning.decoder import Captioner
 from captioning.loading import load
 from captioning.scores import check_installed, score
 from captioning.sources import make_source
-from captioning.writing import Written, write_all
+from captioning.writing import CHUNK, Written, write_all
 
 CHOOSES = {"flickr8k": "validation/negative_cider", "scenes": "validation/error_rate"}
 """By which score of `validate` the weights are chosen, lower being better."""
@@ -99,7 +101,8 @@ def score_captions(
     """
     if not isinstance(source, SceneSource):
         check_installed()
-    written = list(write_all(captioner, source, beams, length_power, device, places))
+    chunks, total = write_all(captioner, source, beams, length_power, device, places), -(-len(source) // CHUNK)
+    written = list(track(chunks, "writing captions", total, console=Console(stderr=True), transient=True))
     captions = [caption for chunk in written for caption in chunk.captions]
     if isinstance(source, SceneSource):
         return {"exact": exact(captions, references_of(source)), "attention_on_shape": attention_on_shape(source, written)}

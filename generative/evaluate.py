@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from attention_core.statistics import wilson_interval
-from attention_env.classification import count_errors
+from attention_env.batch import describe
+from attention_env.classification import count_errors, make_environment
 from generative.config import LatentConfig, ReaderConfig
 from generative.latent import LatentModel
 from generative.likelihood import measure, measure_importance_weighted
@@ -47,16 +48,14 @@ def report(
         assert isinstance(config, ReaderConfig)
         if importance_samples:
             raise ValueError(f"{name} names pictures and bounds no probability: leave importance samples out")
-        return _report_reader(model, replace(config, env_kwargs={**config.env_kwargs, **changed}), name, split, device, changed)
+        return _report_reader(model, replace(config, env_kwargs={**config.env_kwargs, **changed}), name, split, device)
     assert isinstance(config, LatentConfig)
     if changed:
         raise ValueError(f"{name} makes pictures and is in no environment: leave env_kwargs out")
     return _report_latent(model, config, name, split, device, passes, importance_samples)
 
 
-def _report_reader(
-    model: Reader, config: ReaderConfig, name: str, split: str, device: torch.device, changed: dict[str, Any]
-) -> dict[str, Any]:
+def _report_reader(model: Reader, config: ReaderConfig, name: str, split: str, device: torch.device) -> dict[str, Any]:
     wrong, count = count_errors(model, config, split, device)
     return {
         "model": name,
@@ -65,9 +64,8 @@ def _report_reader(
         "interval": [round(end, 6) for end in wilson_interval(wrong, count)],
         "examples": count,
         "split": split,
-        "env": config.env,
+        **describe(config, make_environment(config, device, 1, split)),
         "glimpses": config.glimpses,
-        **({"env_kwargs": changed} if changed else {}),
     }
 
 

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
+from rich.console import Console
+from rich.progress import track
 from torch import Tensor
 
 from ocr.alphabet import encode
@@ -64,8 +66,8 @@ def likeliest(reader: Reader, pictures: NDArray[np.uint8], lexicons: Sequence[Se
         raise ValueError(f"one lexicon belongs to each crop, got {len(lexicons)} and {len(pictures)}")
     if not all(lexicons):
         raise ValueError("a lexicon must hold at least one word")
-    words = []
-    for picture, lexicon in zip(pictures, lexicons, strict=True):
+    words, shown = [], Console(stderr=True)
+    for picture, lexicon in track(list(zip(pictures, lexicons, strict=True)), "weighing lexicons", console=shown, transient=True):
         weighed = log_likelihoods(reader, as_input(picture[None], device), lexicon)
         words.append(lexicon[int(weighed.argmax())])
     return words

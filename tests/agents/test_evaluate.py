@@ -192,6 +192,15 @@ def test_report_is_one_complete_json_object(player: Player, config: ReinforceCon
     }
 
 
+def test_report_tells_the_recipe_of_the_scenes_and_what_is_not_as_registered(
+    config: ReinforceConfig, make_player: MakePlayer
+) -> None:
+    config = dataclasses.replace(config, env_kwargs={"scene": {"canvas": 12, "pieces": 2, "piece_size": 3}})
+    figures = json.loads(json.dumps(report(make_player(config), config, "small", "validation", CPU)))
+    assert figures["env_kwargs"] == config.env_kwargs
+    assert figures["scene"] == {"canvas": 12, "pieces": 2, "piece_size": 3, "rotation": 0.0, "scale": [1.0, 1.0]}
+
+
 def test_report_tells_glimpses_where_they_differ_and_that_looks_are_random(
     config: ReinforceConfig, make_player: MakePlayer
 ) -> None:

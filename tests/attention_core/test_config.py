@@ -65,7 +65,6 @@ def test_absent_yaml_is_a_missing_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("learning_rate", 0.0),
         ("learning_rate", -1.0),
         ("final_learning_rate", -1.0),
         ("warmup", -5),
