@@ -45,6 +45,7 @@ SHARED = (
 )
 COLUMNS = 3
 MOMENTS = 6
+EPISODES = 4
 
 # Where each picture's episode looks after its start (in `CircleSquare-v0`, how far it moves), written by hand for what seed 0
 # shows; an environment that is not listed gets the last one. Of a longer scan every so many moments are shown.
@@ -143,22 +144,22 @@ def _telling(env: CaptionEnv) -> list[dict[str, Any]]:
     return [{"place": place, "scores": scores} for place in places[: caption.index(END) + 1]]
 
 
-def draw_agent(id_: str, place: Path, episodes: int = 4, seed: int = 0) -> None:
+def draw_agent(id_: str, place: Path) -> None:
     """Write the GIF of the released agent in an environment."""
     device = pick_device()
     if id_ in attention_env.caption_ids():
-        _draw_captioner(id_, place, episodes, device)
+        _draw_captioner(id_, place, device)
     else:
         player, config, _ = load(AGENTS[task_of(id_)], device)
-        write_scan(player, dataclasses.replace(config, env=id_), place, "test", episodes, seed, device)
+        write_scan(player, dataclasses.replace(config, env=id_), place, "test", EPISODES, 0, device)
 
 
-def _draw_captioner(id_: str, place: Path, episodes: int, device: torch.device) -> None:
+def _draw_captioner(id_: str, place: Path, device: torch.device) -> None:
     """Write the GIF of the released captioner, which writes its own words, on the first test scenes."""
     captioner, config, _, _ = captioning.loading.load(AGENTS[task_of(id_)], device)
     source = SceneSource("test")
     written = write_about(
-        captioner, source.shown(torch.arange(episodes), device), source.longest, config.beams, config.length_power
+        captioner, source.shown(torch.arange(EPISODES), device), source.longest, config.beams, config.length_power
     )
     env: gym.Env[Any, Any] = gym.make(id_, split="test", reward="cider", render_mode="rgb_array")
     frames = []
