@@ -31,7 +31,6 @@ from typing import Any
 import torch
 import yaml
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from safetensors.torch import load_file
 
 from agents import registry
 from agents.comparison_config import ComparisonConfig, load_comparison
@@ -43,6 +42,7 @@ from attention_core.config import to_dict
 from attention_core.files import write_text_atomically
 from attention_core.run_folder import RunFolder
 from attention_core.training import ERROR_RATE
+from attention_core.zoo import count_parameters
 from attention_env.batch import make_batch
 
 PLAN = "comparison.yaml"
@@ -185,7 +185,7 @@ def limit_steps(config: AgentConfig, steps: int, validations: int, glimpses: int
 
 def _copies(config: ReinforceConfig | ReferenceConfig) -> int:
     """Episodes of the same picture in one update."""
-    return config.samples + (config.baseline == "self_critical") if isinstance(config, ReinforceConfig) else 1
+    return config.copies if isinstance(config, ReinforceConfig) else 1
 
 
 def _note(config: AgentConfig) -> str:
@@ -257,11 +257,6 @@ def run_cell(cell: Cell, out: Path, runs: int) -> None:
         seconds=max(row.get("time/seconds", 0.0) for row in rows),
     )
     _write_result(out, cell, result)
-
-
-def count_parameters(weights: Path) -> int:
-    """Count the numbers in a weights file."""
-    return sum(tensor.numel() for tensor in load_file(weights).values())
 
 
 def _settings(cell: Cell) -> dict[str, Any]:

@@ -111,6 +111,11 @@ class ReinforceConfig:
     seed: int = 0
     """Seed of weights, pictures and locations."""
 
+    @property
+    def copies(self) -> int:
+        """Episodes of the same picture in one update: the samples, and for the self-critical baseline a greedy one."""
+        return self.samples + (self.baseline == "self_critical")
+
     def __post_init__(self) -> None:
         """Check the numbers.
 

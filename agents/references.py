@@ -21,7 +21,7 @@ from attention_core.config import to_dict
 from attention_core.curves import draw_panels
 from attention_core.run_folder import RunFolder
 from attention_core.splits import closed_test_splits
-from attention_core.training import fit, make_accelerator
+from attention_core.training import ERROR_RATE, fit, make_accelerator
 from attention_core.zoo import find_model, pick_device
 from attention_env.classification import ClassifierLearner, count_errors, make_environment, picture_shape
 from attention_env.envs.glimpse import GlimpseVectorEnv
@@ -29,7 +29,7 @@ from attention_env.envs.glimpse import GlimpseVectorEnv
 CONFIGS: dict[str, type[ReferenceConfig]] = {kind.agent: kind for kind in (MLPConfig, CNNConfig)}
 PANELS = {
     "success in training": ["charts/success"],
-    "error on validation pictures": ["validation/error_rate"],
+    "error on validation pictures": [ERROR_RATE],
     "loss": ["losses/answer"],
     "learning rate": ["charts/learning_rate"],
 }

@@ -9,7 +9,6 @@ Torch and the agents themselves are imported only when one is trained or scored.
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import re
 from collections.abc import Callable, Iterable
@@ -36,7 +35,8 @@ class Agent:
     Attributes:
         config: the class of its settings.
         hyperparameters: the file of its published ones, below `HYPERPARAMETERS`, keyed by environment id.
-        module: where its `train(config, place, max_seconds)` is.
+        module: where its `train(config, place, max_seconds)`, its `evaluate(reference, split, runs, env_kwargs)` and, if it looks
+            around, its `write_scan(reference, out, split, episodes, seed)` are.
         action_formats: those of the environment that it can act in; all of them if it does not act.
         told: of its settings, what its learner is told besides what is seen: "reward", "reward and label" or "label".
     """
@@ -136,8 +136,7 @@ def report(reference: str, split: str = "test", runs: int = 0, env_kwargs: dict[
     Raises:
         attention_core.zoo.ModelError: if there is none, or it is of a kind that is no agent.
     """
-    evaluate = _report_ram if (kind := kind_of(reference)) == "ram" else _module_of(kind).evaluate
-    figures: dict[str, Any] = evaluate(reference, split, runs, env_kwargs or {})
+    figures: dict[str, Any] = _module_of(kind_of(reference)).evaluate(reference, split, runs, env_kwargs)
     return figures
 
 
@@ -158,8 +157,7 @@ def watch(reference: str, out: Path, split: str = "test", episodes: int = 8, see
     kind = kind_of(reference)
     if issubclass(AGENTS[kind].config, ReferenceConfig):
         raise ValueError(f"{reference} is of kind {kind!r}, which sees the whole picture at once: there is no scan path to watch")
-    write = _watch_ram if kind == "ram" else _module_of(kind).write_scan
-    write(reference, out, split, episodes, seed)
+    _module_of(kind).write_scan(reference, out, split, episodes, seed)
 
 
 def kind_of(reference: str) -> str:
@@ -186,28 +184,3 @@ def _module_of(name: str) -> Any:
         if error.name not in ("stable_baselines3", "sb3_contrib"):
             raise
         raise ValueError(f"{name} needs Stable-Baselines3: pip install -e '.[sb3]'") from error
-
-
-def _report_ram(reference: str, split: str, runs: int, env_kwargs: dict[str, Any]) -> dict[str, Any]:
-    from agents import evaluate
-    from agents.train import load
-    from attention_core.zoo import pick_device
-    from attention_env.batch import make_split
-
-    device = pick_device()
-    player, learned, name = load(reference, device)
-    config = dataclasses.replace(learned, env_kwargs={**learned.env_kwargs, **env_kwargs})
-    if env_kwargs:
-        before, now = (make_split(world, device, 1, split) for world in (learned, config))
-        evaluate.check_spaces(config.env, before.single_observation_space, before.single_action_space, now)
-    return evaluate.report(player, config, name, split, device, runs)
-
-
-def _watch_ram(reference: str, out: Path, split: str, episodes: int, seed: int) -> None:
-    from agents.train import load
-    from agents.watch import write_scan
-    from attention_core.zoo import pick_device
-
-    device = pick_device()
-    player, config, _ = load(reference, device)
-    write_scan(player, config, out, split, episodes, seed, device)

@@ -185,7 +185,7 @@ class ReinforceLearner(Learner):
         self.config = config
         self.device = accelerator.device
         self.pictures = share_of(accelerator, config.batch_size)
-        self.copies = config.samples + (config.baseline == "self_critical")
+        self.copies = config.copies
         self.examples_per_update = config.batch_size * self.copies
         rows = (self.pictures.stop - self.pictures.start) * self.copies
         self.environment = make_split(config, self.device, rows, "train", training=True)

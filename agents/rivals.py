@@ -52,7 +52,7 @@ LOSSES = {
 """What Stable-Baselines3 calls the losses of its algorithms, and what they are called here."""
 PANELS = {
     "success in training (sampled actions)": ["charts/success"],
-    "error on validation pictures": ["validation/error_rate"],
+    "error on validation pictures": [ERROR_RATE],
     "losses": ["losses/policy", "losses/value"],
     "entropy of the actions": ["charts/entropy"],
 }

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from agents import watch
 from agents.config import ReinforceConfig
+from agents.evaluate import check_spaces, report
 from agents.player import Player, new_player
 from agents.reinforce import ReinforceLearner
 from attention_core.config import to_dict
 from attention_core.curves import draw_panels
 from attention_core.run_folder import RunFolder
 from attention_core.splits import closed_test_splits
-from attention_core.training import fit, make_accelerator
-from attention_core.zoo import find_model
+from attention_core.training import ERROR_RATE, fit, make_accelerator
+from attention_core.zoo import find_model, pick_device
 from attention_env.batch import make_split
 
 KIND = "ram"
 PANELS = {
     "success in training (sampled locations)": ["charts/success"],
-    "error on validation pictures": ["validation/error_rate"],
+    "error on validation pictures": [ERROR_RATE],
     "losses": ["losses/answer", "losses/location", "losses/baseline"],
     "spread of locations": ["charts/location_spread"],
 }
@@ -65,3 +69,25 @@ def load(reference: str, device: torch.device) -> tuple[Player, ReinforceConfig,
     player = new_player(config, make_split(config, device, 1, "validation")).to(device)
     saved.load_into(player.network)
     return player.eval(), config, saved.name
+
+
+def evaluate(reference: str, split: str = "test", runs: int = 0, env_kwargs: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Score a trained agent; see `agents.registry.report`.
+
+    Raises:
+        ValueError: if the environment with these settings has other spaces than the agent was made for.
+    """
+    device = pick_device()
+    player, learned, name = load(reference, device)
+    config = replace(learned, env_kwargs={**learned.env_kwargs, **(env_kwargs or {})})
+    if env_kwargs:
+        before, now = (make_split(world, device, 1, split) for world in (learned, config))
+        check_spaces(config.env, before.single_observation_space, before.single_action_space, now)
+    return report(player, config, name, split, device, runs)
+
+
+def write_scan(reference: str, out: Path, split: str, episodes: int, seed: int) -> None:
+    """Write a GIF of where a trained agent looks; see `agents.registry.watch`."""
+    device = pick_device()
+    player, config, _ = load(reference, device)
+    watch.write_scan(player, config, out, split, episodes, seed, device)

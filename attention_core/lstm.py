@@ -1,4 +1,4 @@
-"""The long short-term memory cell of DRAW, of its eye, and of the captioner."""
+"""The long short-term memory cell of DRAW, of its eye, of the captioner, and of the reader of words."""
 
 from __future__ import annotations
 

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
-
 from attention_core import zoo
 from attention_core.config import check_above_zero, check_choice, from_dict, load_yaml
 from attention_core.statistics import wilson_interval
@@ -151,8 +149,7 @@ class Released:
 
     def parameters(self) -> int:
         """Count the numbers in the weights file."""
-        with safe_open(zoo.ZOO / self.name / zoo.WEIGHTS, "pt") as file:
-            return sum(math.prod(tensor.get_shape()) for tensor in map(file.get_slice, file.keys()))
+        return zoo.count_parameters(zoo.ZOO / self.name / zoo.WEIGHTS)
 
     def evaluate(self) -> dict[str, Any]:
         """Run the command that checks it, in a process of its own.

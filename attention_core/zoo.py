@@ -1,10 +1,11 @@
-"""Released models: a folder with `model.safetensors`, `config.yaml` and `card.md`, under `zoo/`.
+"""Released models: a folder with `model.safetensors`, `config.yaml`, `card.md` and `figures.yaml`, under `zoo/`.
 
 A run folder has the first two as well, so whatever takes a released model takes a run folder.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 
 import torch
 import yaml
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -182,6 +183,12 @@ def release(model: SavedModel, name: str) -> Path:
     write_atomically(folder / WEIGHTS, lambda temporary: save_file(tensors, temporary))
     write_text_atomically(folder / CONFIG, yaml.safe_dump(model.config, sort_keys=False))
     return folder
+
+
+def count_parameters(weights: Path) -> int:
+    """Count the numbers in a weights file."""
+    with safe_open(weights, "pt") as file:
+        return sum(math.prod(tensor.get_shape()) for tensor in map(file.get_slice, file.keys()))
 
 
 def pick_device() -> torch.device:

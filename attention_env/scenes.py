@@ -215,8 +215,8 @@ def reshape(images: Tensor, angle: Tensor, factor: Tensor) -> Tensor:
 # Fixed scenes -----------------------------------------------------------------------------------------------------------
 
 SEEDS = {"validation": 1, "test": 2}
-# SHA-256 of the bytes of the published fixed scenes: those of the registered environments, and those of 100×100 with half the pieces,
-# which the paper may mean.
+# SHA-256 of the bytes of the published fixed scenes: those of the registered environments, and those of 100×100 with half as many
+# pieces, which the paper may mean.
 CHECKSUMS = {
     ("mnist", "validation", Scene(60)): "212311174fefb2eeb7d606e21fd0e4d86110384d6d42c303a2b70ab8e8330423",
     ("mnist", "test", Scene(60)): "79414a1b2fa182f2648e89af4abdd88631ef5197fe4878b8989ac87fa24c8303",

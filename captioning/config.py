@@ -114,6 +114,11 @@ class CaptionConfig:
     seed: int = 0
     """Seed of weights, captions and places."""
 
+    @property
+    def copies(self) -> int:
+        """Episodes of the same picture in one update: the samples, and for the self-critical baseline a greedy one."""
+        return self.samples + (self.baseline == "self_critical")
+
     def __post_init__(self) -> None:
         """Check the numbers.
 

@@ -8,6 +8,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
+from attention_core.training import ERROR_RATE
 from attention_env.caption_scenes import FIRST_COLOUR, SceneSource
 from attention_env.captions import PAD, CaptionSource
 from attention_env.sentence_rewards import Cider
@@ -19,7 +20,7 @@ from captioning.scores import check_installed, score
 from captioning.sources import make_source
 from captioning.writing import CHUNK, Written, write_all
 
-CHOOSES = {"flickr8k": "validation/negative_cider", "scenes": "validation/error_rate"}
+CHOOSES = {"flickr8k": "validation/negative_cider", "scenes": ERROR_RATE}
 """By which score of `validate` the weights are chosen, lower being better."""
 
 
@@ -34,7 +35,7 @@ def validate(captioner: Captioner, source: CaptionSource, config: CaptionConfig,
     references = references_of(source)
     if isinstance(source, SceneSource):
         on_shape = attention_on_shape(source, written)
-        return {"validation/error_rate": 1 - exact(captions, references), "validation/attention_on_shape": on_shape}
+        return {ERROR_RATE: 1 - exact(captions, references), "validation/attention_on_shape": on_shape}
     return {"validation/negative_cider": -float(Cider(references).score(captions, references).mean())}
 
 

@@ -199,7 +199,7 @@ class EpisodeLearner(CaptionLearner):
             ValueError: if the batch cannot be shared out evenly.
         """
         super().__init__(config, accelerator)
-        self.copies = config.samples + (config.baseline == "self_critical")
+        self.copies = config.copies
         captions = 1 if config.reward != "likelihood" else self.source.references
         self.examples_per_update = config.batch_size * captions * self.copies
         rows = (self.mine.stop - self.mine.start) * captions * self.copies

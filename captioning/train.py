@@ -10,7 +10,7 @@ from attention_core.config import to_dict
 from attention_core.curves import draw_panels
 from attention_core.run_folder import RunFolder
 from attention_core.splits import closed_test_splits
-from attention_core.training import fit, make_accelerator
+from attention_core.training import ERROR_RATE, fit, make_accelerator
 from attention_core.zoo import begin_with
 from captioning.config import CaptionConfig
 from captioning.encoders import choose_weights
@@ -20,7 +20,7 @@ from captioning.learner import CaptionLearner, SoftLearner
 PANELS = {
     "flickr8k": {"CIDEr-D on validation pictures, sign turned": ["validation/negative_cider"]},
     "scenes": {
-        "errors on validation scenes": ["validation/error_rate"],
+        "errors on validation scenes": [ERROR_RATE],
         "attention on what is named": ["validation/attention_on_shape"],
     },
 }

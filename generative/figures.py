@@ -28,6 +28,8 @@ GAP = 2
 GAP_COLOUR = (70, 74, 90)
 READ_COLOUR = (80, 200, 120)
 WRITE_COLOUR = (240, 90, 70)
+SIDE, READING_SIDE = 84, 200
+"""Pixels along the longer side of a picture: of those that are made, and of those that are only read."""
 MOVING = 64
 """Most pictures in a GIF of how they are drawn."""
 
@@ -97,7 +99,7 @@ def mark_windows(
 
 
 @torch.no_grad()
-def write_samples(model: LatentModel, folder: Path, count: int, seed: int, label: int | None, side: int = 84) -> list[Path]:
+def write_samples(model: LatentModel, folder: Path, count: int, seed: int, label: int | None) -> list[Path]:
     """Write samples as a grid, `samples.png`, and how DRAW draws the first of them, `drawing.gif`, with its window.
 
     Args:
@@ -106,7 +108,6 @@ def write_samples(model: LatentModel, folder: Path, count: int, seed: int, label
         count: how many, at least 1.
         seed: of the latent variables.
         label: the class wanted of a model that makes pictures by class; None for all of them in turn.
-        side: pixels along the longer side of each.
 
     Returns:
         The files' places.
@@ -129,13 +130,13 @@ def write_samples(model: LatentModel, folder: Path, count: int, seed: int, label
     columns = -(-count // max(1, round(count**0.5)))
     if not isinstance(model, DRAW):
         canvas = model.generate(latents, labels)[-1]
-        return [save_image(to_image(model.output.mean(canvas), columns, side), folder / "samples.png")]
+        return [save_image(to_image(model.output.mean(canvas), columns, SIDE), folder / "samples.png")]
     looks = model.imagine(latents, labels)
-    samples = to_image(model.output.mean(looks[-1].canvas), columns, side)
+    samples = to_image(model.output.mean(looks[-1].canvas), columns, SIDE)
     shown, side_by_side = [_first(look, MOVING) for look in looks], min(columns, 8)
     return [
         save_image(samples, folder / "samples.png"),
-        _write_process(model, shown, folder / "drawing.gif", side_by_side, side),
+        _write_process(model, shown, folder / "drawing.gif", side_by_side),
     ]
 
 
@@ -145,21 +146,21 @@ def _first(look: Look, count: int) -> Look:
     return Look(look.canvas[:count], None, write)
 
 
-def _write_process(model: DRAW, looks: list[Look], path: Path, columns: int, side: int, beside: Tensor | None = None) -> Path:
+def _write_process(model: DRAW, looks: list[Look], path: Path, columns: int, beside: Tensor | None = None) -> Path:
     """Write what each step did as a GIF; of pictures that were looked at (`beside`), the window that was read through as well."""
     frames = []
     for look in looks:
-        image = to_image(model.output.mean(look.canvas), columns, side)
+        image = to_image(model.output.mean(look.canvas), columns, SIDE)
         if look.write is not None:
             mark_windows(image, look.write, model.shape, model.write_size, columns, WRITE_COLOUR)
         if beside is not None:
-            seen = to_image(beside, columns, side)
+            seen = to_image(beside, columns, SIDE)
             if look.read is not None:
                 mark_windows(seen, look.read, model.shape, model.read_size, columns, READ_COLOUR)
             image = _below(seen, image)
         frames.append(image)
-    plain = to_image(model.output.mean(looks[-1].canvas), columns, side)
-    frames.append(plain if beside is None else _below(to_image(beside, columns, side), plain))
+    plain = to_image(model.output.mean(looks[-1].canvas), columns, SIDE)
+    frames.append(plain if beside is None else _below(to_image(beside, columns, SIDE), plain))
     write_gif([frames], path, milliseconds=120, last=3000)
     return path
 
@@ -172,9 +173,7 @@ def _below(first: Image.Image, second: Image.Image) -> Image.Image:
 
 
 @torch.no_grad()
-def write_reconstructions(
-    model: LatentModel, pictures: Pictures, folder: Path, count: int, seed: int, side: int = 84
-) -> list[Path]:
+def write_reconstructions(model: LatentModel, pictures: Pictures, folder: Path, count: int, seed: int) -> list[Path]:
     """Write pictures above what the model makes of them, `reconstructions.png`, and of DRAW how it looks and draws, `reading.gif`.
 
     Args:
@@ -183,7 +182,6 @@ def write_reconstructions(
         folder: where to.
         count: how many.
         seed: which of them, and of the latent variables.
-        side: pixels along the longer side of each.
 
     Returns:
         The files' places.
@@ -200,14 +198,14 @@ def write_reconstructions(
         inferred, looks = model.watch(batch.pictures, noise, batch.labels)
         canvas = inferred.canvas
     both = torch.cat((batch.pictures, model.output.mean(canvas)))
-    written = [save_image(to_image(both, count, side), folder / "reconstructions.png")]
+    written = [save_image(to_image(both, count, SIDE), folder / "reconstructions.png")]
     if isinstance(model, DRAW):
-        written.append(_write_process(model, looks, folder / "reading.gif", count, side, batch.pictures))
+        written.append(_write_process(model, looks, folder / "reading.gif", count, batch.pictures))
     return written
 
 
 @torch.no_grad()
-def write_interpolation(model: LatentModel, pictures: Pictures, folder: Path, steps: int, seed: int, side: int = 84) -> list[Path]:
+def write_interpolation(model: LatentModel, pictures: Pictures, folder: Path, steps: int, seed: int) -> list[Path]:
     """Write the way from one picture to another, five times, `interpolation.png`: means of latent variables, mixed and decoded.
 
     Of a model that makes pictures by class, all on a way are made by the class of the first.
@@ -218,7 +216,6 @@ def write_interpolation(model: LatentModel, pictures: Pictures, folder: Path, st
         folder: where to.
         steps: pictures on the way, both ends included, at least 2.
         seed: which pictures.
-        side: pixels along the longer side of each.
 
     Returns:
         The file's place.
@@ -236,7 +233,7 @@ def write_interpolation(model: LatentModel, pictures: Pictures, folder: Path, st
     labels = None if batch.labels is None else batch.labels[:ways]
     mixed = [model.generate(torch.lerp(start, end, share), labels)[-1] for share in torch.linspace(0, 1, steps).tolist()]
     grid = model.output.mean(torch.stack(mixed, 1).flatten(0, 1))  # (w · steps, C, H, W)
-    return [save_image(to_image(grid, steps, side), folder / "interpolation.png")]
+    return [save_image(to_image(grid, steps, SIDE), folder / "interpolation.png")]
 
 
 def write_divergences(bound: Bound, path: Path) -> Path:
@@ -268,7 +265,7 @@ def choose(pictures: Pictures, count: int, seed: int) -> tuple[Batch, torch.Gene
 
 
 @torch.no_grad()
-def write_reading(model: Reader, config: ReaderConfig, path: Path, split: str, count: int, seed: int, side: int = 200) -> list[int]:
+def write_reading(model: Reader, config: ReaderConfig, path: Path, split: str, count: int, seed: int) -> list[int]:
     """Write how a reader looks at pictures of an environment as a GIF: its window on each, frame by frame.
 
     Args:
@@ -278,7 +275,6 @@ def write_reading(model: Reader, config: ReaderConfig, path: Path, split: str, c
         split: which pictures.
         count: how many.
         seed: which of them.
-        side: pixels along the longer side of each.
 
     Returns:
         What it names them.
@@ -296,7 +292,7 @@ def write_reading(model: Reader, config: ReaderConfig, path: Path, split: str, c
     columns = -(-count // max(1, round(count**0.5 / 1.4)))
     frames = []
     for window, answers in zip(windows, scores, strict=True):
-        image = to_image(pictures, columns, side)
+        image = to_image(pictures, columns, READING_SIDE)
         mark_windows(image, window, model.shape, model.size, columns, READ_COLOUR)
         _write_answers(image, answers.softmax(-1), labels, columns)
         frames.append(image)

@@ -14,7 +14,7 @@ from attention_core.curves import draw_panels
 from attention_core.order import ShuffledIndex
 from attention_core.run_folder import RunFolder
 from attention_core.splits import closed_test_splits
-from attention_core.training import Learner, apart, fit, make_accelerator, share_of
+from attention_core.training import ERROR_RATE, Learner, apart, fit, make_accelerator, share_of
 from attention_core.zoo import begin_with
 from attention_env.classification import ClassifierLearner, picture_shape
 from generative.config import DRAWConfig, GenerativeConfig, ReaderConfig, VAEConfig
@@ -32,7 +32,7 @@ LATENT_PANELS = {
 }
 READER_PANELS = {
     "success in training": ["charts/success"],
-    "error on validation pictures": ["validation/error_rate"],
+    "error on validation pictures": [ERROR_RATE],
     "loss": ["losses/answer"],
     "gradient's norm": ["charts/gradient_norm"],
 }

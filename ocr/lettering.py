@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -53,7 +52,7 @@ def set_text(text: str, face: Face, generator: Generator) -> Line:
         raise ValueError(f"the face has no ink for {text!r}: choose a face that has these characters")
     around = generator.random()
     if around < 0.25:
-        pieces = pieces + _beside(face, spacing, pieces, pen, generator)
+        pieces = pieces + _beside(face, spacing, pen, generator)
     if 0.15 < around < 0.4:
         pieces = pieces + _above_or_below(face, spacing, pen, generator)
     boxes = np.array([(left, top, left + glyph.ink.shape[1], top + glyph.ink.shape[0]) for glyph, left, top in pieces])
@@ -114,7 +113,7 @@ def _thicken(canvas: NDArray[np.uint8]) -> None:
     np.maximum(canvas[1:], canvas[:-1].copy(), out=canvas[1:])
 
 
-def _beside(face: Face, spacing: float, pieces: Sequence[_Piece], pen: float, generator: Generator) -> list[_Piece]:
+def _beside(face: Face, spacing: float, pen: float, generator: Generator) -> list[_Piece]:
     gap = CAPITAL_HEIGHT * between(generator, 0.25, 0.6) + max(spacing, 0)
     before, after = _some_letters(1, generator), _some_letters(1, generator)
     set_before, end = _set_line(before, face, spacing, 0.0, 0.0)

@@ -146,9 +146,9 @@ def _multi30k(split: str, source: str, target: str) -> Corpus:
 def _tatoeba(source: str, target: str) -> Corpus:
     """Tatoeba's pairs without those that share a sentence with what Multi30k is validated and tested by."""
     other = target if source == "en" else source
-    pairs = read_pairs([fetch(TATOEBA[other])]) if {source, target} == {"en", other} else Corpus([], [])
-    if not pairs.sources:
+    if {source, target} != {"en", other}:
         raise CorpusError(f"Tatoeba's pairs are of English and {' or '.join(TATOEBA)}, not of {source} and {target}")
+    pairs = read_pairs([fetch(TATOEBA[other])])
     if source != "en":
         pairs = Corpus(pairs.targets, pairs.sources)
     # The test sentences too, though only to leave them out.

@@ -13,7 +13,6 @@ from sacrebleu.metrics.bleu import BLEU
 from sacremoses import MosesPunctNormalizer, MosesTokenizer
 
 from attention_core.training import ERROR_RATE
-from transformer.config import TransformerConfig
 from transformer.corpora import Corpus, load_corpus, read_pairs
 from transformer.loading import load
 from transformer.model import Transformer
@@ -56,9 +55,7 @@ def exact(translations: Sequence[str], references: Sequence[str]) -> float:
     return sum(one == other for one, other in zip(translations, references, strict=True)) / len(references)
 
 
-def validate(
-    model: Transformer, vocabulary: Vocabulary, corpus: Corpus, config: TransformerConfig, device: torch.device
-) -> dict[str, float]:
+def validate(model: Transformer, vocabulary: Vocabulary, corpus: Corpus, device: torch.device) -> dict[str, float]:
     """Translate sentences, taking the likeliest token every time: the share of wrong ones, and what is missing of 100 BLEU."""
     translations = list(translate(model, vocabulary, corpus.sources, 1, 0.0, device))
     lost = 100 - bleu(translations, corpus.targets)[0]

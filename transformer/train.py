@@ -104,7 +104,7 @@ class TranslationLearner(Learner):
 
     def validate(self, module: nn.Module) -> dict[str, float]:
         """Translate every validation sentence, taking the likeliest token every time."""
-        return validate(self.released(module).eval(), self.vocabulary, self.validation, self.config, self.device)
+        return validate(self.released(module).eval(), self.vocabulary, self.validation, self.device)
 
     def state_dict(self) -> dict[str, Any]:
         """Take down the place in the sentences."""

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from agents.comparison import PLAN, RESULT, Result, compare, count_parameters, limit_steps, plan_cells, read_results
+from agents.comparison import PLAN, RESULT, Result, compare, limit_steps, plan_cells, read_results
 from agents.comparison_config import (
     CONTENDERS,
     Arena,
@@ -33,6 +33,7 @@ from agents.rival_config import MLPConfig, PPOConfig
 from attention_core.config import TrainingConfig
 from attention_core.files import write_text_atomically
 from attention_core.run_folder import RunError
+from attention_core.zoo import count_parameters
 
 DIGITS, CATCH = "attention_env/Digits-v0", "attention_env/Catch-v0"
 SMALL = {"batch_size": 4, "network": {"glimpse_width": 8, "location_width": 8, "hidden": 8}}
@@ -376,7 +377,7 @@ def test_training_that_fails_is_marked_with_the_reason_and_the_others_are_kept(f
         assert row["success"] is None
     report = write_report(finished).read_text()
     assert "## Failed trainings" in report
-    assert "* broken in attention_env/Digits-v0, seed 1: ValueError" in report
+    assert "* broken in attention_env/Digits-v0, seed 1: ActionError" in report
     assert "4 of 6 trainings" in report
 
 
