@@ -21,7 +21,7 @@ from attention_core.curves import draw_panels
 from attention_core.run_folder import RunFolder
 from attention_core.splits import closed_test_splits
 from attention_core.training import ERROR_RATE, Learner, fit, make_accelerator
-from attention_core.zoo import ModelError, find_model
+from attention_core.zoo import ModelError, begin_with, find_model
 from transformer.batches import Pair, TokenBatches, pad
 from transformer.config import TransformerConfig
 from transformer.corpora import Corpus, CorpusError, load_corpus
@@ -188,9 +188,9 @@ def train(config: TransformerConfig, place: Path, max_seconds: float | None = No
     folder.begin({"kind": config.kind, "merges": "\n".join(learner.vocabulary.merges), **to_dict(config)})
     if config.start and folder.newest_checkpoint() is None:
         saved = find_model(config.start)
-        if saved.config.get("merges") != "\n".join(learner.vocabulary.merges):
+        if saved.config.get("kind") == config.kind and saved.config.get("merges") != "\n".join(learner.vocabulary.merges):
             raise ModelError(f"start={config.start!r} has another vocabulary than these sentences give: its pieces would be others")
-        saved.load_into(learner.module)
+        begin_with(config.start, learner.module, "Transformer")
     torch.manual_seed(config.seed + 2 + 1000 * accelerator.process_index)  # of dropout
     fit(learner, config.training, folder, accelerator, max_seconds)
     if folder.writes:
