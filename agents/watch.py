@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -16,9 +18,8 @@ from agents.looking import pose
 from agents.player import Noise, Player
 from attention_core.pictures import write_gif
 from attention_env.batch import make_split
-from attention_env.rendering import BACKGROUND, GAP, SIDE
+from attention_env.rendering import BACKGROUND, GAP, SIDE, TEXT, class_names
 
-TEXT = (230, 230, 235)
 BAR_HEIGHT = 26
 
 
@@ -59,7 +60,7 @@ def write_scan(
         chance = Noise(player.noise(environment, (episodes,), generator, config.final_deviation, False).look)
     playing = np.ones(episodes, np.bool_)
     frames: list[list[Image.Image]] = [[] for _ in range(episodes)]
-    steps = environment.settings.glimpses
+    steps, names = environment.settings.glimpses, class_names(environment.settings.source)
     for step in range(steps):
         state = player.network(observation["glimpse"], pose(observation), state)
         probabilities = player.network.class_scores(state).softmax(-1)
@@ -67,32 +68,34 @@ def write_scan(
         assert pictures is not None
         marked = probabilities.argmax(-1).cpu().numpy() if labels is None else labels
         for row in np.flatnonzero(playing):
-            frames[row].append(_add_bars(pictures[row], probabilities[row].cpu().numpy(), int(marked[row])))
+            frames[row].append(_add_bars(pictures[row], probabilities[row].cpu().numpy(), int(marked[row]), names))
         action = player.looking.action(*player.choose(environment, observation, state, step, chance))
         observation, _, ended, *_ = environment.step(action)
         playing = ~ended.cpu().numpy()
     write_gif(frames, out)
 
 
-def _add_bars(picture: NDArray[np.uint8], probabilities: NDArray[np.float32], label: int) -> Image.Image:
+def _add_bars(picture: NDArray[np.uint8], probabilities: NDArray[np.float32], label: int, names: Sequence[str] = ()) -> Image.Image:
     """Put the class probabilities beside a rendered frame, framed in the colour of the true class's probability."""
     height, width, _ = picture.shape
-    frame = Image.new("RGB", (width + 200, height), BACKGROUND)
+    pitch = min(BAR_HEIGHT, (height - 2 * GAP) // len(probabilities))
+    font = ImageFont.load_default(size=max(9, pitch * 0.6))
+    names = names or [str(number) for number in range(len(probabilities))]
+    start = width + 14 + max(16, *(math.ceil(font.getlength(name)) for name in names))
+    frame = Image.new("RGB", (start + 170, height), BACKGROUND)
     frame.paste(Image.fromarray(picture), (0, 0))
     draw = ImageDraw.Draw(frame)
     colour = _colour(float(probabilities[label]))
     draw.rectangle((GAP - 5, GAP - 5, GAP + SIDE + 4, GAP + SIDE + 4), outline=colour, width=5)
-    pitch = min(BAR_HEIGHT, (height - 2 * GAP) // len(probabilities))
-    font = ImageFont.load_default(size=max(9, pitch * 0.6))
-    for name, probability in enumerate(probabilities.tolist()):
-        top = GAP + 4 + name * pitch
-        shade = colour if name == label else (110, 114, 128)
-        draw.text((width + 4, top), str(name), fill=colour if name == label else TEXT, font=font)
-        draw.rectangle((width + 30, top, width + 30 + round(150 * probability), top + max(1, pitch - 8)), fill=shade)
+    for row, (name, probability) in enumerate(zip(names, probabilities.tolist(), strict=True)):
+        top = GAP + 4 + row * pitch
+        shade = colour if row == label else (110, 114, 128)
+        draw.text((width + 4, top), name, fill=colour if row == label else TEXT, font=font)
+        draw.rectangle((start, top, start + round(150 * probability), top + max(1, pitch - 8)), fill=shade)
     return frame
 
 
 def _colour(probability: float) -> tuple[int, int, int]:
-    """Colour of the true class's probability: red at 0, yellow at ½, green at 1."""
-    red, green, blue, _ = mpl.colormaps["RdYlGn"](probability)
+    """Colour of the true class's probability: red at 0, yellow at ½, green at 1, none too dark to be read."""
+    red, green, blue, _ = mpl.colormaps["RdYlGn"](0.15 + 0.7 * probability)
     return round(red * 255), round(green * 255), round(blue * 255)

@@ -28,8 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from attention_env.envs.glimpse import GlimpseEnv
-from attention_env.rendering import BACKGROUND, GAP, SIDE, draw_frame
-from attention_env.shapes import SHAPES
+from attention_env.rendering import BACKGROUND, GAP, SIDE, TEXT, class_names, draw_frame
 
 if TYPE_CHECKING:
     from pygame.event import Event
@@ -38,15 +37,8 @@ ARROWS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 ZOOM_KEYS = {"+": -0.5, "-": 0.5}
 TURN_KEYS = {",": -0.25, ".": 0.25}
 CLASS_KEYS = string.digits + string.ascii_lowercase
-# What the classes of a source are called, where a number does not say it.
-CLASS_NAMES = {
-    "fashion_mnist": ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
-    "circle_square": SHAPES,
-    "catch": ("left", "stay", "right"),
-}
 NAMES_WIDTH = 130
 LINE = 24
-TEXT = (230, 230, 235)
 RIGHT = (124, 252, 120)
 WRONG = (255, 96, 96)
 
@@ -282,8 +274,7 @@ def _what_now(game: Game) -> str:
 
 
 def _key_and_name(game: Game, label: int) -> str:
-    source = game.settings.source
-    names = CLASS_NAMES.get(source, ()) if isinstance(source, str) else ()
+    names = class_names(game.settings.source)
     return f"{CLASS_KEYS[label]}  {names[label]}" if names else CLASS_KEYS[label]
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+
+from attention_env.shapes import SHAPES
 
 SIDE = 320
 GAP = 8
@@ -19,7 +22,18 @@ BOXES = ((0, 229, 255), (124, 252, 120), (255, 120, 200), (190, 160, 255))
 LETTERS = 20
 LINES = 3
 NEW_LINE = "\n"
+CLASS_NAMES = {
+    "fashion_mnist": ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
+    "circle_square": SHAPES,
+    "catch": ("left", "stay", "right"),
+}
+"""What the classes of a source are called, where a number does not say it."""
 CORNERS = ((-1, -1), (1, -1), (1, 1), (-1, 1))
+
+
+def class_names(source: Any) -> tuple[str, ...]:
+    """Tell what the classes of a source are called, in order; of one whose numbers say it, and of arrays, nothing."""
+    return CLASS_NAMES.get(source, ()) if isinstance(source, str) else ()
 
 
 def draw_frame(

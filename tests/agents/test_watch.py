@@ -16,6 +16,7 @@ from agents.config import RAMConfig, ReinforceConfig
 from agents.player import Noise, Player, new_player
 from agents.watch import _add_bars, write_scan
 from attention_env.batch import make_split
+from attention_env.rendering import class_names
 
 
 def frames(path: Path) -> list[np.ndarray]:
@@ -132,6 +133,16 @@ def test_more_classes_than_bars_have_room_for_are_drawn_all_the_same() -> None:
     sure = np.eye(62, dtype=np.float32)[7]
     frames = [np.asarray(_add_bars(np.zeros((336, 300, 3), dtype=np.uint8), bars, 5)) for bars in (even, sure)]
     assert not np.array_equal(*frames)
+
+
+def test_classes_are_named_where_their_numbers_do_not_say_it() -> None:
+    picture, even = np.zeros((336, 300, 3), dtype=np.uint8), np.full(3, 1 / 3, dtype=np.float32)
+    names = ((), ("left", "stay", "right"), ("a", "b", "ankle boot"))
+    numbered, named, longer = (_add_bars(picture, even, 1, some) for some in names)
+    assert not np.array_equal(np.asarray(numbered), np.asarray(named)[:, : numbered.width])
+    assert numbered.width < named.width < longer.width
+    assert class_names("catch") == ("left", "stay", "right")
+    assert class_names("mnist") == class_names((picture, even)) == ()
 
 
 def test_where_nothing_has_a_true_class_what_is_done_is_marked(tmp_path: Path) -> None:
