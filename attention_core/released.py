@@ -20,7 +20,8 @@ from attention_core.config import check_above_zero, check_choice, from_dict, loa
 from attention_core.statistics import wilson_interval
 
 FIGURES = "figures.yaml"
-PREVIOUS = "PREVIOUS"
+PREVIOUS, TRAINING = "PREVIOUS", "TRAINING-"
+"""Stand for the run folder of the training before, and, with a number behind it, for that of the first one, the second one, …."""
 PAGE = "docs/results.md"
 BEGIN, END = "<!-- results: cut from docs/results.md -->", "<!-- end of results -->"
 """Around the table in README."""
@@ -106,7 +107,8 @@ class Released:
         name: in the zoo.
         group: which table it belongs to, a key of `GROUPS`.
         task: what it does, in words.
-        train: the commands that made it, one after the other; `PREVIOUS` stands for the run folder of the one before.
+        train: the commands that made it, one after the other; `PREVIOUS` stands for the run folder of the one before, `TRAINING-2`
+            for that of the second.
         check: the command that gives the figures.
         time: how long the training took, in words.
         hardware: on what.
@@ -140,11 +142,11 @@ class Released:
             out: the run folder; of several commands, each has one in it.
         """
         folders = [out / str(number) for number in range(1, len(self.train) + 1)] if len(self.train) > 1 else [out]
-        steps, previous = [], ""
-        for command, folder in zip(self.train, folders, strict=True):
-            words = [previous if word == PREVIOUS else word for word in shlex.split(command)[1:]]
+        steps, known = [], dict[str, str]()
+        for number, (command, folder) in enumerate(zip(self.train, folders, strict=True), 1):
+            words = [known.get(word, word) for word in shlex.split(command)[1:]]
             steps.append(([*words, "--out", str(folder)], folder))
-            previous = str(folder)
+            known |= {PREVIOUS: str(folder), f"{TRAINING}{number}": str(folder)}
         return steps
 
     def parameters(self) -> int:

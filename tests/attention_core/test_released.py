@@ -130,11 +130,19 @@ def test_parameters_are_those_of_the_weights_file() -> None:
 
 
 def test_trainings_go_on_from_each_other() -> None:
-    train = ("attention draw train --updates 3", 'attention draw train --kwargs "a: {b: 1}" --start PREVIOUS')
+    train = (
+        "attention draw train --updates 3",
+        'attention draw train --kwargs "a: {b: 1}" --start PREVIOUS',
+        "attention draw train --start TRAINING-1 --teachers PREVIOUS TRAINING-2 else",
+    )
     steps = dataclasses.replace(released("ram-digits"), train=train).steps(Path("runs/toy"))
     assert steps == [
         (["draw", "train", "--updates", "3", "--out", "runs/toy/1"], Path("runs/toy/1")),
         (["draw", "train", "--kwargs", "a: {b: 1}", "--start", "runs/toy/1", "--out", "runs/toy/2"], Path("runs/toy/2")),
+        (
+            ["draw", "train", "--start", "runs/toy/1", "--teachers", "runs/toy/2", "runs/toy/2", "else", "--out", "runs/toy/3"],
+            Path("runs/toy/3"),
+        ),
     ]
     ((words, folder),) = released("ram-digits").steps(Path("runs/toy"))
     assert folder == Path("runs/toy")
