@@ -98,8 +98,11 @@ def score_captions(
         written, rare words included.
 
     Raises:
+        ValueError: if there are no beams.
         captioning.scores.ScoreError: if they cannot be scored.
     """
+    if beams < 1:
+        raise ValueError(f"captions are searched for with at least one beam, got beams={beams}")
     if not isinstance(source, SceneSource):
         check_installed()
     chunks, total = write_all(captioner, source, beams, length_power, device, places), -(-len(source) // CHUNK)

@@ -51,7 +51,7 @@ def load(reference: str, device: torch.device) -> tuple[LatentModel | Reader, Ge
         ModelError: if there is none, or it is another kind of model.
     """
     saved = find_model(reference)
-    config: GenerativeConfig = saved.settings(CONFIGS, "a model of pictures or DRAW's eye", MADE_FOR)
+    config: GenerativeConfig = saved.settings(CONFIGS, f"one of {', '.join(CONFIGS)}", MADE_FOR)
     shape, classes = (saved.config.get(name) for name in MADE_FOR)
     if shape is None or classes is None:
         raise ModelError(f"{saved.name}'s configuration does not say of which pictures it is (shape, classes): train it anew")
