@@ -17,6 +17,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
+from attention_core.config import to_dict
 from attention_core.files import cache_folder, write_text_atomically
 from attention_core.zoo import ModelError, find_model
 from transformer.config import TransformerConfig
@@ -64,6 +65,5 @@ def taught(corpus: Corpus, teacher: str, config: TransformerConfig, device: torc
 
 def _place(teacher: str, its: TransformerConfig, vocabulary: Vocabulary, lines: Sequence[str]) -> Path:
     """Say where its translations are kept: a name of all that they depend on."""
-    weights = pooch.file_hash(str(find_model(teacher).weights))
-    made_from = [weights, vocabulary.merges, its.norm_first, its.positions, its.beams, its.length_power, lines]
+    made_from = [pooch.file_hash(str(find_model(teacher).weights)), vocabulary.merges, to_dict(its), lines]
     return cache_folder() / FOLDER / f"{hashlib.sha256(json.dumps(made_from).encode()).hexdigest()}.json"
