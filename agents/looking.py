@@ -59,7 +59,7 @@ class Looking(ABC):
         """Give looks, (count, …), for actions of which they are ignored."""
 
     @abstractmethod
-    def log_probability(self, look: Tensor, head: Tensor, deviation: float) -> Tensor:
+    def log_probability(self, look: Tensor, head: Tensor, deviation: float | Tensor) -> Tensor:
         """Tell the log-probability (or log-density) of looks, (T, B, …), given the head's numbers, (T, B, numbers): (T, B)."""
 
     @abstractmethod
@@ -86,7 +86,7 @@ class Gaussian(Looking):
         """Give the middle, (count, numbers)."""
         return torch.zeros(count, self.numbers, device=device)
 
-    def log_probability(self, look: Tensor, head: Tensor, deviation: float) -> Tensor:
+    def log_probability(self, look: Tensor, head: Tensor, deviation: float | Tensor) -> Tensor:
         """Tell the log-density of the sample as it was drawn, not as the environment clips it."""
         return gaussian_log_probability(look, head, deviation)
 
@@ -119,7 +119,7 @@ class Anywhere(Gaussian):
             raise ValueError("looks=random needs chance: there is no likeliest place")
         return noise
 
-    def log_probability(self, look: Tensor, head: Tensor, deviation: float) -> Tensor:
+    def log_probability(self, look: Tensor, head: Tensor, deviation: float | Tensor) -> Tensor:
         """Tell a constant: there is nothing to learn."""
         return head.new_zeros(look.shape[:-1])
 
@@ -142,7 +142,7 @@ class Cells(Looking):
         """Give the first cell, (count,)."""
         return torch.zeros(count, dtype=torch.int64, device=device)
 
-    def log_probability(self, look: Tensor, head: Tensor, deviation: float) -> Tensor:
+    def log_probability(self, look: Tensor, head: Tensor, deviation: float | Tensor) -> Tensor:
         """Tell the log-probability of the cells."""
         return head.log_softmax(-1).gather(-1, look[..., None])[..., 0]
 

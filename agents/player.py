@@ -12,7 +12,7 @@ from agents.config import ReinforceConfig
 from agents.looking import Looking, make_looking, pose
 from agents.ram import RAM
 from attention_core.policy_gradient import gumbel_noise, logistic_noise, sample_categorical
-from attention_env.envs.glimpse import GlimpseVectorEnv
+from attention_env.envs.glimpse import GlimpseVectorEnv, Started
 
 
 class Noise(NamedTuple):
@@ -93,19 +93,22 @@ class Player(nn.Module):
         self.network = network
         self.looking = looking
 
-    def forward(self, environment: GlimpseVectorEnv, options: dict[str, Any], noise: Noise | None) -> Episodes:
+    def forward(self, environment: GlimpseVectorEnv, options: dict[str, Any] | Started, noise: Noise | None) -> Episodes:
         """Play one episode in every row.
 
         Args:
             environment: with torch output, autoreset "Disabled", and the action format of `looking`.
-            options: for the environment's `reset`.
+            options: for the environment's `reset`; or what it has started with before, for its `restart`.
             noise: None for the likeliest actions, as in an evaluation.
 
         Returns:
             What happened. Actions are chosen without gradient; losses compute the log-probabilities afterwards.
         """
         noise = Noise(None) if noise is None else noise
-        observation, _ = environment.reset(options=options)
+        if isinstance(options, Started):
+            observation = environment.restart(options)
+        else:
+            observation, _ = environment.reset(options=options)
         labels = None if environment.acts else environment.started()[1].clone()
         happened: defaultdict[str, list[Tensor]] = defaultdict(list)
         state: Tensor | None = None

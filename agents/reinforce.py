@@ -13,7 +13,7 @@ In both b_t = E[R_t | h_t] is learned by squared error from the detached state; 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -34,13 +34,13 @@ from attention_core.policy_gradient import (
     reinforce_loss,
     reward_to_go,
 )
-from attention_core.training import ERROR_RATE, Learner, apart, share_of
+from attention_core.training import ERROR_RATE, SteadyLearner, apart, share_of
 from attention_env.batch import make_split
-from attention_env.envs.glimpse import GlimpseVectorEnv
+from attention_env.envs.glimpse import GlimpseVectorEnv, Started
 
 
 def losses(
-    player: Player, episodes: Episodes, config: ReinforceConfig, deviation: float, baseline: Tensor | float | None = None
+    player: Player, episodes: Episodes, config: ReinforceConfig, deviation: float | Tensor, baseline: Tensor | float | None = None
 ) -> dict[str, Tensor]:
     """Compute the parts of the loss of a batch of episodes.
 
@@ -130,7 +130,7 @@ class _Loss(nn.Module):
         self.average = MovingAverage(glimpses) if config.baseline == "moving_average" else None
 
     def forward(
-        self, environment: GlimpseVectorEnv, options: dict[str, Any], noise: Noise, deviation: float
+        self, environment: GlimpseVectorEnv, options: dict[str, Any] | Started, noise: Noise, deviation: float | Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         episodes = credited(self.player.network, self.player(environment, options, noise), self.config)
         episodes, baseline = self._baseline(episodes)
@@ -167,7 +167,18 @@ class _Loss(nn.Module):
         return episodes, None
 
 
-class ReinforceLearner(Learner):
+class Batch(NamedTuple):
+    """Episodes about to be played, as tensors alone: prepared pictures, labels, first locations, chance, and σ, ()."""
+
+    pixels: Tensor
+    sums: Tensor | None
+    labels: Tensor
+    location: Tensor
+    noise: Noise
+    deviation: Tensor
+
+
+class ReinforceLearner(SteadyLearner):
     """RAM, its environment and its rule, as the training loop wants them.
 
     Of several processes each plays its own rows of every batch. All of them draw the chance of the whole batch and keep their
@@ -190,6 +201,9 @@ class ReinforceLearner(Learner):
         rows = (self.pictures.stop - self.pictures.start) * self.copies
         self.environment = make_split(config, self.device, rows, "train", training=True)
         self.glimpses = self.environment.settings.glimpses
+        # Not where there is more to an episode than its picture, where rows end apart, or where what was earned before counts.
+        moves = self.environment.acts or self.environment.settings.lengths_differ
+        self.steady = not moves and config.baseline != "moving_average"
         if self.environment.acts and config.rule == "hybrid":
             raise ValueError(f"rule='hybrid' learns from true classes, which {config.env} does not have: use rule='pure'")
         if config.credit == "information" and self.environment.settings.reward == "dense":
@@ -203,12 +217,30 @@ class ReinforceLearner(Learner):
 
     def loss(self, module: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
         """Play the next batch of pictures, `samples` times each."""
+        options, noise, deviation = self._next_batch()
+        result: tuple[Tensor, dict[str, Tensor]] = module(self.environment, options, noise, deviation)
+        return result
+
+    def batch(self) -> Batch:
+        """Start the next episodes; see `loss`."""
+        options, noise, deviation = self._next_batch()
+        self.environment.reset(options=options)
+        pictures, labels, location = self.environment.started()
+        return Batch(pictures.pixels, pictures.sums, labels, location, noise, torch.tensor(deviation, device=self.device))
+
+    def batch_loss(self, module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Play episodes that have been started."""
+        pictures = self.environment.retina.lay_out(batch.pixels, batch.sums)
+        started = Started(pictures, batch.labels, batch.location)
+        result: tuple[Tensor, dict[str, Tensor]] = module(self.environment, started, batch.noise, batch.deviation)
+        return result
+
+    def _next_batch(self) -> tuple[dict[str, Any], Noise, float]:
+        """Choose the next episodes: options of the environment's reset, what is drawn, and σ."""
         deviation = deviation_at(self.config, self.updates)
         self.updates += 1
         index = np.tile(self.order.take(self.config.batch_size)[self.pictures], self.copies)
-        options = {"index": index, "copies": self.copies}
-        result: tuple[Tensor, dict[str, Tensor]] = module(self.environment, options, self._noise(deviation), deviation)
-        return result
+        return {"index": index, "copies": self.copies}, self._noise(deviation), deviation
 
     def _noise(self, deviation: float) -> Noise:
         """Draw the chance of the whole batch; keep that of this process's rows, and let the greedy episodes be without."""

@@ -57,7 +57,7 @@ def generalized_advantage(rewards: Tensor, values: Tensor, discount: float = 1.0
     return reward_to_go(rewards + discount * later - values, discount * trace)
 
 
-def gaussian_log_probability(sample: Tensor, mean: Tensor, deviation: float) -> Tensor:
+def gaussian_log_probability(sample: Tensor, mean: Tensor, deviation: float | Tensor) -> Tensor:
     """Log-density of N(mean, deviation²·I) at a sample, summed over the last axis: (..., D) to (...).
 
     The sample is a constant here: it is detached, or the gradient with respect to the mean would cancel out. Give the
@@ -65,7 +65,8 @@ def gaussian_log_probability(sample: Tensor, mean: Tensor, deviation: float) -> 
     """
     distance = (sample.detach() - mean).square().sum(-1)
     dimensions = mean.shape[-1]
-    return -distance / (2 * deviation**2) - dimensions * (math.log(deviation) + 0.5 * math.log(2 * math.pi))
+    log_deviation = deviation.log() if isinstance(deviation, Tensor) else math.log(deviation)
+    return -distance / (2 * deviation**2) - dimensions * (log_deviation + 0.5 * math.log(2 * math.pi))
 
 
 def reinforce_loss(log_probabilities: Tensor, returns: Tensor, baseline: Tensor | float) -> Tensor:

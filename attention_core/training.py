@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from attention_core.config import TrainingConfig
+from attention_core.cuda_graph import CapturedGradient
 from attention_core.files import write_atomically
 from attention_core.run_folder import RunError, RunFolder
 
@@ -63,6 +64,28 @@ class Learner(ABC):
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up such a state."""
+
+
+class SteadyLearner(Learner):
+    """One that does the same for every batch but for the numbers in it: a GPU can replay it (`attention_core.cuda_graph`)."""
+
+    steady: bool = True
+    """Whether these settings let it; false makes it a learner like any other."""
+
+    @abstractmethod
+    def batch(self) -> Any:
+        """Take the next batch: all that differs from update to update, as tensors on the device, in tuples and dictionaries."""
+
+    @abstractmethod
+    def batch_loss(self, module: nn.Module, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        """Give the loss of a batch and scalars to log, asking the device for nothing; see `loss`."""
+
+    def loss(self, module: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
+        """Take the next batch; give its loss and scalars to log."""
+        return self.batch_loss(module, self.batch())
+
+    def compile(self) -> None:
+        """Have what is done again and again within a batch compiled, where that is worth the wait: not, if nothing else is said."""
 
 
 def apart(module: nn.Module, own: Iterable[Tensor], **settings: float) -> list[dict[str, Any]]:
@@ -250,12 +273,18 @@ class _Progress:
 class Update:
     """One step of learning: a batch's loss, its gradient, clipped AdamW, and the moving average of the weights.
 
+    Args:
+        learner: the system.
+        config: the loop's settings.
+        accelerator: from `make_accelerator`.
+        capture: whether to replay the gradient of a `SteadyLearner` where there is a GPU.
+
     Attributes:
         module: the learner's module, as accelerate wraps it.
         averaged: the moving average; `averaged.module` is what gets validated and released.
     """
 
-    def __init__(self, learner: Learner, config: TrainingConfig, accelerator: Accelerator) -> None:
+    def __init__(self, learner: Learner, config: TrainingConfig, accelerator: Accelerator, capture: bool = True) -> None:
         self.learner, self.config, self.accelerator = learner, config, accelerator
         optimizer = torch.optim.AdamW(
             learner.parameter_groups(),
@@ -269,12 +298,35 @@ class Update:
         if config.average_last:
             self.averaged = LastWeights(module, config.average_last)
         self.module, self.optimizer = accelerator.prepare(learner.module, optimizer)
+        self._captured = self._capture() if capture else None
 
     def __call__(self, update: int) -> dict[str, Tensor]:
         """Make the update of this number, from 0 on; return its metrics, on the device."""
+        return {**self._gradient(), "charts/gradient_norm": self.descend(update)}
+
+    def _gradient(self) -> dict[str, Tensor]:
+        """Leave the next batch's gradient at the parameters; return its metrics."""
+        if self._captured is not None:
+            assert isinstance(self.learner, SteadyLearner)
+            return self._captured(self.learner.batch())
         loss, metrics = self.learner.loss(self.module)
         self.accelerator.backward(loss)
-        return {**metrics, "charts/gradient_norm": self.descend(update)}
+        return metrics
+
+    def _capture(self) -> CapturedGradient | None:
+        """Get ready to replay gradients, on one GPU; scaled as half precision asks for, they are not the same twice."""
+        learner, accelerator = self.learner, self.accelerator
+        alone = accelerator.device.type == "cuda" and accelerator.num_processes == 1 and accelerator.scaler is None
+        if not (alone and isinstance(learner, SteadyLearner) and learner.steady):
+            return None
+        learner.compile()  # after the average was made, which does without
+
+        def compute(batch: Any) -> dict[str, Tensor]:
+            loss, metrics = learner.batch_loss(self.module, batch)
+            accelerator.backward(loss)
+            return metrics
+
+        return CapturedGradient(compute, [part for group in self.optimizer.param_groups for part in group["params"]])
 
     def descend(self, update: int) -> Tensor:
         """Follow the gradient that is there; return its norm before clipping."""

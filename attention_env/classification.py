@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from attention_core.order import ShuffledIndex
-from attention_core.training import ERROR_RATE, Learner, share_of
+from attention_core.training import ERROR_RATE, SteadyLearner, share_of
 from attention_env.batch import World, make_split
 from attention_env.envs.glimpse import GlimpseVectorEnv
 
@@ -95,7 +95,7 @@ def count_errors(network: nn.Module, config: ClassifierConfig, split: str, devic
     return int(wrong), count
 
 
-class ClassifierLearner(Learner):
+class ClassifierLearner(SteadyLearner):
     """A network and its pictures, as the training loop wants them.
 
     Of several processes each sees its own part of every batch.
@@ -131,9 +131,13 @@ class ClassifierLearner(Learner):
         """Give the loss of the scores of one batch."""
         return F.cross_entropy(scores, labels)
 
-    def loss(self, module: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
-        """Classify the next batch of pictures."""
-        pictures, labels = show(self.environment, self.order.take(self.config.batch_size)[self.mine])
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """Show the next pictures: them and their classes."""
+        return show(self.environment, self.order.take(self.config.batch_size)[self.mine])
+
+    def batch_loss(self, module: nn.Module, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Classify pictures."""
+        pictures, labels = batch
         scores = module(pictures)
         loss = self.answer_loss(scores, labels)
         named = (scores if scores.dim() == 2 else scores[-1]).argmax(-1)

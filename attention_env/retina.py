@@ -121,8 +121,11 @@ class Retina:
             images = images / 255
         border = self.border
         pixels = F.pad(images if images.dtype == torch.uint8 else images.float(), (border, border + 1, border, border + 1))
-        lines = pixels.as_strided((pixels.numel() - self._side + 1, self._side), (1, 1))
-        return Prepared(pixels, lines, sums)
+        return self.lay_out(pixels, sums)
+
+    def lay_out(self, pixels: Tensor, sums: Tensor | None) -> Prepared:
+        """Put together what `prepare` made: the lines are a view of the pixels."""
+        return Prepared(pixels, pixels.as_strided((pixels.numel() - self._side + 1, self._side), (1, 1)), sums)
 
     def look(
         self, pictures: Prepared, locations: Tensor, rows: Tensor, zoom: Tensor | None = None, rotation: Tensor | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from attention_core.curves import draw_panels
 from attention_core.order import ShuffledIndex
 from attention_core.run_folder import RunFolder
 from attention_core.splits import closed_test_splits
-from attention_core.training import ERROR_RATE, Learner, apart, fit, make_accelerator, share_of
+from attention_core.training import ERROR_RATE, SteadyLearner, apart, fit, make_accelerator, share_of
 from attention_core.zoo import begin_with
 from attention_env.classification import ClassifierLearner, picture_shape
 from generative.config import DRAWConfig, GenerativeConfig, ReaderConfig, VAEConfig
+from generative.draw import DRAW
 from generative.latent import LatentModel
 from generative.likelihood import draw_noise, measure
 from generative.loading import load_pictures, new_model
@@ -38,7 +40,7 @@ READER_PANELS = {
 }
 
 
-class LatentLearner(Learner):
+class LatentLearner(SteadyLearner):
     """A model of pictures and its pictures, as the training loop wants them.
 
     Of several processes each sees its own part of every batch. All of them draw the chance of the whole batch and keep their part,
@@ -66,23 +68,35 @@ class LatentLearner(Learner):
         self.chance = torch.Generator(self.device).manual_seed(config.seed + 1)
         self.updates = 0
 
-    def loss(self, module: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
-        """Show the next batch of pictures; the loss is the bound with its sign turned, in nats."""
+    def batch(self) -> tuple[Tensor, ...]:
+        """Show the next pictures: them, their noise, the weight of the divergence, and their classes if they have such."""
         size = self.config.batch_size
         index = torch.from_numpy(self.order.take(size)[self.mine]).to(self.device, non_blocking=True)
         chance = self.pictures.chance(size, self.chance)
         noise = draw_noise(self.model, size, self.chance)[:, self.mine]
-        batch = self.pictures.show(index, None if chance is None else chance[self.mine])
-        inferred = module(batch.pictures, noise, batch.labels)
-        reconstruction = -self.model.output.log_probability(batch.pictures, inferred.canvas).mean()
-        divergence = inferred.divergences.sum(0).mean()
+        shown = self.pictures.show(index, None if chance is None else chance[self.mine])
         self.updates += 1
         weight = min(1.0, self.updates / self.config.divergence_warmup) if self.config.divergence_warmup else 1.0
+        labels = () if shown.labels is None else (shown.labels,)
+        return shown.pictures, noise, torch.tensor(weight, device=self.device), *labels
+
+    def batch_loss(self, module: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Infer and draw pictures; the loss is the bound with its sign turned, in nats."""
+        pictures, noise, weight, *labels = batch
+        inferred = module(pictures, noise, *labels)
+        reconstruction = -self.model.output.log_probability(pictures, inferred.canvas).mean()
+        divergence = inferred.divergences.sum(0).mean()
         return reconstruction + weight * divergence, {
             "losses/elbo_nats": reconstruction + divergence,
             "losses/reconstruction": reconstruction,
             "losses/divergence": divergence,
         }
+
+    def compile(self) -> None:
+        """Compile DRAW's step, which is taken T times: into a tenth of the kernels."""
+        if isinstance(self.model, DRAW):
+            warnings.filterwarnings("ignore", "TensorFloat32")  # windows are computed in single precision
+            self.model.step = torch.compile(self.model.step)  # type: ignore[method-assign]
 
     def validate(self, module: nn.Module) -> dict[str, float]:
         """Measure the bound on every validation picture, one sample each."""

@@ -285,7 +285,12 @@ class BatchedVectorEnv(EzPickle, VectorEnv[Any, Any, Any], Generic[D]):
         return self._ended if isinstance(self._ended, bool) else bool(self._ended.all())
 
     def _report_invalid(self) -> None:
-        """Say, where episodes end, that a device action since the last report was outside the space."""
+        """Say, where episodes end, that a device action since the last report was outside the space.
+
+        While a CUDA graph is taken down the device cannot be asked.
+        """
+        if self._valid.is_cuda and torch.cuda.is_current_stream_capturing():
+            return
         if not self._valid:
             self._valid = torch.ones_like(self._valid)
             raise ActionError(

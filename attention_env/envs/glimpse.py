@@ -5,7 +5,7 @@ The batched environment is the truth; the single one is that with one row.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -22,6 +22,21 @@ from attention_env.rendering import draw_frame
 from attention_env.retina import Prepared, Retina, direction
 from attention_env.scenes import Scene, load_scenes
 from attention_env.sources import load_pictures
+
+
+class Started(NamedTuple):
+    """What a batch of n episodes is played with.
+
+    Attributes:
+        pictures: prepared for the retina.
+        labels: (n,) int64, their classes.
+        location: (n, 2), where the rows look at present.
+    """
+
+    pictures: Prepared
+    labels: Tensor
+    location: Tensor
+
 
 # Fewer rows than this keep their pictures as floats, which saves an operation per step.
 FEW = 16
@@ -121,15 +136,30 @@ class GlimpseVectorEnv(BatchedVectorEnv[Decision]):
         pixels = self._shown.pixels[..., border : -border - 1, border : -border - 1]
         return pixels / 255 if pixels.dtype == torch.uint8 else pixels.clone()
 
-    def started(self) -> tuple[Prepared, Tensor, Tensor]:
-        """Return what the rows' present episodes are played with: prepared pictures, labels (n,) and locations (n, 2).
+    def started(self) -> Started:
+        """Return what the rows' present episodes are played with.
 
         Raises:
             gymnasium.error.ResetNeeded: before the first `reset`.
         """
         if self._shown is None:
             raise gym.error.ResetNeeded("call reset() before started()")
-        return self._shown, self._labels, self._location
+        return Started(self._shown, self._labels, self._location)
+
+    def restart(self, started: Started) -> dict[str, Tensor]:
+        """Start episodes in all rows with what `started` gave after a reset of these or of others; return what is seen.
+
+        Nothing is drawn, checked or asked of the device: with output "torch" it can be part of a CUDA graph.
+
+        Raises:
+            ValueError: where the world moves, of which `started` does not tell all.
+        """
+        if self.acts:
+            raise ValueError("only episodes whose pictures stay as they are can be started again")
+        super()._start_all(None, None)
+        self._shown, self._labels, self._location = started
+        self._pose = self._first_pose(self.num_envs)
+        return self._observation()
 
     # Episodes -------------------------------------------------------------------------------------------------------
 

@@ -835,3 +835,38 @@ def test_worker_processes_give_the_same_episodes_and_do_not_hang(context: str | 
             process.communicate()
     assert process.returncode == 0, errors
     assert output == "workers agree\n"
+
+
+# Starting again ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("switches", [{}, ALL_SWITCHES], ids=str)
+def test_episodes_are_started_again_with_what_others_were_started_with(switches: dict[str, Any], arrays: Arrays) -> None:
+    settings: dict[str, Any] = {"source": arrays, "glimpses": 2, "output": "torch", "autoreset_mode": "Disabled", **switches}
+    first, again = (gym.make_vec("attention_env/Digits-v0", num_envs=ROWS, **settings).unwrapped for _ in range(2))
+    assert isinstance(first, GlimpseVectorEnv)
+    assert isinstance(again, GlimpseVectorEnv)
+    right, _ = first.reset(seed=3, options={"location": np.full((ROWS, 2), 0.25, np.float32)})
+    started = first.started()
+    again.reset(seed=4)
+    found = again.restart(started)
+    assert found.keys() == right.keys()
+    for name, part in found.items():
+        assert torch.equal(part, right[name])
+    action = {name: torch.from_numpy(part) for name, part in first.action_space.sample().items()}
+    if switches:
+        action["stop"] = torch.zeros_like(action["stop"])
+    for _ in range(2):
+        one, other = first.step(action), again.step(action)
+        for name, part in one[0].items():
+            assert torch.equal(other[0][name], part)
+        assert torch.equal(one[1], other[1])
+    assert one[2].all()
+
+
+def test_a_world_that_moves_is_not_started_again() -> None:
+    environment = gym.make_vec("attention_env/Catch-v0", num_envs=2).unwrapped
+    assert isinstance(environment, GlimpseVectorEnv)
+    environment.reset(seed=0)
+    with pytest.raises(ValueError, match="only episodes whose pictures stay as they are"):
+        environment.restart(environment.started())
