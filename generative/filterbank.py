@@ -127,9 +127,19 @@ def filterbanks(window: Window, size: int, height: int, width: int) -> tuple[Ten
     return rows, columns
 
 
+def product(left: Tensor, right: Tensor) -> Tensor:
+    """Multiply batches of matrices, (…, I, J) and (…, J, K), of a few rows or columns.
+
+    A compiler fuses sums of products with what is before and after them, where each product of a library is a kernel of its own.
+    """
+    if torch.compiler.is_compiling():
+        return (left[..., :, :, None] * right[..., None, :, :]).sum(-2)
+    return left @ right
+
+
 def look(pictures: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Look at pictures through filters: F_Y x F_Xᵀ, (B, C, N, N), of (B, C, H, W) through (B, N, H) and (B, N, W)."""
-    return rows[:, None] @ (pictures.float() @ columns[:, None].mT)
+    return product(rows[:, None], product(pictures.float(), columns[:, None].mT))
 
 
 def read(pictures: Tensor, window: Window, size: int) -> Tensor:
@@ -182,4 +192,4 @@ def write(patches: Tensor, window: Window, height: int, width: int) -> Tensor:
     """
     with torch.autocast(patches.device.type, enabled=False):
         rows, columns = filterbanks(window, patches.shape[-1], height, width)
-        return rows.mT[:, None] @ ((patches.float() / window.intensity[:, None, None, None]) @ columns[:, None])
+        return product(rows.mT[:, None], product(patches.float() / window.intensity[:, None, None, None], columns[:, None]))
