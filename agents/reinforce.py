@@ -13,7 +13,7 @@ In both b_t = E[R_t | h_t] is learned by squared error from the detached state; 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -167,15 +167,8 @@ class _Loss(nn.Module):
         return episodes, None
 
 
-class Batch(NamedTuple):
-    """Episodes about to be played, as tensors alone: prepared pictures, labels, first locations, chance, and σ, ()."""
-
-    pixels: Tensor
-    sums: Tensor | None
-    labels: Tensor
-    location: Tensor
-    noise: Noise
-    deviation: Tensor
+Batch = tuple[Started, Noise, Tensor]
+"""Episodes about to be played: what they start with, the chance in them, and σ, ()."""
 
 
 class ReinforceLearner(SteadyLearner):
@@ -202,8 +195,8 @@ class ReinforceLearner(SteadyLearner):
         self.environment = make_split(config, self.device, rows, "train", training=True)
         self.glimpses = self.environment.settings.glimpses
         # Not where there is more to an episode than its picture, where rows end apart, or where what was earned before counts.
-        moves = self.environment.acts or self.environment.settings.lengths_differ
-        self.steady = not moves and config.baseline != "moving_average"
+        alike = self.environment.still and not self.environment.settings.lengths_differ
+        self.steady = alike and config.baseline != "moving_average"
         if self.environment.acts and config.rule == "hybrid":
             raise ValueError(f"rule='hybrid' learns from true classes, which {config.env} does not have: use rule='pure'")
         if config.credit == "information" and self.environment.settings.reward == "dense":
@@ -225,14 +218,11 @@ class ReinforceLearner(SteadyLearner):
         """Start the next episodes; see `loss`."""
         options, noise, deviation = self._next_batch()
         self.environment.reset(options=options)
-        pictures, labels, location = self.environment.started()
-        return Batch(pictures.pixels, pictures.sums, labels, location, noise, torch.tensor(deviation, device=self.device))
+        return self.environment.started(), noise, torch.full((), deviation, device=self.device)
 
     def batch_loss(self, module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Play episodes that have been started."""
-        pictures = self.environment.retina.lay_out(batch.pixels, batch.sums)
-        started = Started(pictures, batch.labels, batch.location)
-        result: tuple[Tensor, dict[str, Tensor]] = module(self.environment, started, batch.noise, batch.deviation)
+        result: tuple[Tensor, dict[str, Tensor]] = module(self.environment, *batch)
         return result
 
     def _next_batch(self) -> tuple[dict[str, Any], Noise, float]:

@@ -29,6 +29,7 @@ class CapturedGradient:
     def __init__(self, compute: Compute, parameters: Sequence[nn.Parameter]) -> None:
         self._compute, self._parameters = compute, parameters
         self._seen = 0
+        self._side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._graph: torch.cuda.CUDAGraph | None = None
         self._batch: Any = None
         self._metrics: dict[str, Tensor] = {}
@@ -49,11 +50,11 @@ class CapturedGradient:
 
     def _warm_up(self, batch: Any) -> dict[str, Tensor]:
         """Compute as ever, though on another stream, as PyTorch asks of what is to be captured."""
-        side, present = torch.cuda.Stream(), torch.cuda.current_stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(present)
-        with torch.cuda.stream(side):
+        present = torch.cuda.current_stream()
+        self._side.wait_stream(present)
+        with torch.cuda.stream(self._side):
             metrics = self._compute(batch)
-        present.wait_stream(side)
+        present.wait_stream(self._side)
         return metrics
 
     def _capture(self, batch: Any) -> torch.cuda.CUDAGraph:
@@ -61,7 +62,7 @@ class CapturedGradient:
         graph = torch.cuda.CUDAGraph()
         self._batch = each_tensor(Tensor.clone, batch)
         # Other threads may ask what they like of the GPU meanwhile.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        with torch.cuda.graph(graph, stream=self._side, capture_error_mode="thread_local"):
             self._metrics = {name: value.detach() for name, value in self._compute(self._batch).items()}
         self._gradients = [parameter.grad for parameter in self._parameters]
         return graph

@@ -282,6 +282,7 @@ class Update:
     Attributes:
         module: the learner's module, as accelerate wraps it.
         averaged: the moving average; `averaged.module` is what gets validated and released.
+        replays: whether the gradient is replayed.
     """
 
     def __init__(self, learner: Learner, config: TrainingConfig, accelerator: Accelerator, capture: bool = True) -> None:
@@ -299,6 +300,7 @@ class Update:
             self.averaged = LastWeights(module, config.average_last)
         self.module, self.optimizer = accelerator.prepare(learner.module, optimizer)
         self._captured = self._capture() if capture else None
+        self.replays = self._captured is not None
 
     def __call__(self, update: int) -> dict[str, Tensor]:
         """Make the update of this number, from 0 on; return its metrics, on the device."""

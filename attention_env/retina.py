@@ -42,14 +42,11 @@ class Prepared(NamedTuple):
 
     Attributes:
         pixels: (B, C, H + 2·border + 1, W + 2·border + 1), the pictures with zeros around; bytes or float32 in [0, 1].
-        lines: a view of `pixels` in which row i is the line of a patch that starts at the i-th of all pixels, so that copying
-            whole lines makes a patch.
         sums: (B, C, H + 1, W + 1), element (y, x) being the sum of all pixels above and left of it: whole numbers of bytes,
             float64 of floating point; None if the retina has one scale.
     """
 
     pixels: Tensor
-    lines: Tensor
     sums: Tensor | None
 
     def put(self, rows: Tensor, other: Prepared) -> None:
@@ -121,11 +118,7 @@ class Retina:
             images = images / 255
         border = self.border
         pixels = F.pad(images if images.dtype == torch.uint8 else images.float(), (border, border + 1, border, border + 1))
-        return self.lay_out(pixels, sums)
-
-    def lay_out(self, pixels: Tensor, sums: Tensor | None) -> Prepared:
-        """Put together what `prepare` made: the lines are a view of the pixels."""
-        return Prepared(pixels, pixels.as_strided((pixels.numel() - self._side + 1, self._side), (1, 1)), sums)
+        return Prepared(pixels, sums)
 
     def look(
         self, pictures: Prepared, locations: Tensor, rows: Tensor, zoom: Tensor | None = None, rotation: Tensor | None = None
@@ -204,7 +197,9 @@ class Retina:
         x, y = start.unbind(-1)
         first = (rows * (channels * height) + y) * width + x  # (n,), each crop's first pixel among all
         lines = first[:, None] + _lines(self._side, channels, height, width, rows.device)  # (n, C · side)
-        crop = pictures.lines.index_select(0, lines.flatten())
+        # A view in which row i is the line that starts at the i-th of all pixels: copying whole lines makes a patch.
+        every_line = pictures.pixels.as_strided((pictures.pixels.numel() - self._side + 1, self._side), (1, 1))
+        crop = every_line.index_select(0, lines.flatten())
         patch = _as_float(crop.view(len(rows), channels, self._side, self._side))
         if self.interpolation == "nearest":
             return patch

@@ -78,7 +78,7 @@ class LatentLearner(SteadyLearner):
         self.updates += 1
         weight = min(1.0, self.updates / self.config.divergence_warmup) if self.config.divergence_warmup else 1.0
         labels = () if shown.labels is None else (shown.labels,)
-        return shown.pictures, noise, torch.tensor(weight, device=self.device), *labels
+        return shown.pictures, noise, torch.full((), weight, device=self.device), *labels
 
     def batch_loss(self, module: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Tensor]]:
         """Infer and draw pictures; the loss is the bound with its sign turned, in nats."""

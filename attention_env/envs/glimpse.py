@@ -38,6 +38,8 @@ class Started(NamedTuple):
     location: Tensor
 
 
+WORLD = ("_start_all", "_draw", "_move_world")
+"""What a subclass replaces whose episodes are more than a picture to be looked at."""
 # Fewer rows than this keep their pictures as floats, which saves an operation per step.
 FEW = 16
 
@@ -146,17 +148,24 @@ class GlimpseVectorEnv(BatchedVectorEnv[Decision]):
             raise gym.error.ResetNeeded("call reset() before started()")
         return Started(self._shown, self._labels, self._location)
 
+    @property
+    def still(self) -> bool:
+        """Whether `started` tells all of an episode that has begun: not where the world moves, or is drawn in a way of its own."""
+        return all(getattr(type(self), part) is getattr(GlimpseVectorEnv, part) for part in WORLD)
+
     def restart(self, started: Started) -> dict[str, Tensor]:
         """Start episodes in all rows with what `started` gave after a reset of these or of others; return what is seen.
 
         Nothing is drawn, checked or asked of the device: with output "torch" it can be part of a CUDA graph.
 
         Raises:
-            ValueError: where the world moves, of which `started` does not tell all.
+            ValueError: of an environment that is not `still`.
         """
-        if self.acts:
+        if not self.still:
             raise ValueError("only episodes whose pictures stay as they are can be started again")
         super()._start_all(None, None)
+        self._valid = torch.ones((), dtype=torch.bool, device=self.device)
+        self._begun = True
         self._shown, self._labels, self._location = started
         self._pose = self._first_pose(self.num_envs)
         return self._observation()

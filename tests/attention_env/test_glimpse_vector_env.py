@@ -840,15 +840,20 @@ def test_worker_processes_give_the_same_episodes_and_do_not_hang(context: str | 
 # Starting again ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("before", [False, True], ids=["nothing before", "an invalid action before"])
 @pytest.mark.parametrize("switches", [{}, ALL_SWITCHES], ids=str)
-def test_episodes_are_started_again_with_what_others_were_started_with(switches: dict[str, Any], arrays: Arrays) -> None:
+def test_episodes_are_started_again_with_what_others_were_started_with(
+    switches: dict[str, Any], before: bool, arrays: Arrays
+) -> None:
     settings: dict[str, Any] = {"source": arrays, "glimpses": 2, "output": "torch", "autoreset_mode": "Disabled", **switches}
     first, again = (gym.make_vec("attention_env/Digits-v0", num_envs=ROWS, **settings).unwrapped for _ in range(2))
     assert isinstance(first, GlimpseVectorEnv)
     assert isinstance(again, GlimpseVectorEnv)
     right, _ = first.reset(seed=3, options={"location": np.full((ROWS, 2), 0.25, np.float32)})
     started = first.started()
-    again.reset(seed=4)
+    if before:
+        again.reset(seed=4)
+        again.step({name: torch.full_like(torch.from_numpy(part), -1) for name, part in again.action_space.sample().items()})
     found = again.restart(started)
     assert found.keys() == right.keys()
     for name, part in found.items():
