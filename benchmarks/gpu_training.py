@@ -4,17 +4,21 @@
 
 Whole updates with the published settings, their data where `ATTENTION_DATA` says: examples per second, and the share of the time in
 which at least one kernel or copy ran, by PyTorch's profiler. Where a system's gradients are replayed as a CUDA graph
-(`attention_core.cuda_graph`), they are launched kernel by kernel as well, by turns.
+(`attention_core.cuda_graph`), DRAW's step being compiled then, they are launched kernel by kernel as well, by turns. Each system is
+measured in a process of its own.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 import tyro
 from side_by_side import interleave, print_head, print_machine, print_row, ratio, spread, synchronise
 from torch.autograd import DeviceType
@@ -24,7 +28,7 @@ from torch.profiler import profile as record
 from agents.config import published_config as ram_config
 from agents.reinforce import ReinforceLearner
 from attention_core.config import TrainingConfig
-from attention_core.training import Learner, SteadyLearner, Update, make_accelerator
+from attention_core.training import Learner, Update, make_accelerator
 from attention_core.zoo import pick_device
 from captioning.config import published_config as caption_config
 from captioning.hard import EpisodeLearner
@@ -38,8 +42,9 @@ from transformer.config import published_config as transformer_config
 from transformer.train import TranslationLearner
 
 WARM_UP = 8
-PROFILED = 20
-"""Updates."""
+TIMED = 20
+PROFILED = 3
+"""Updates. DRAW launches 20 000 kernels in one, and a profiler keeps so many events and no more."""
 
 
 def training(kind: Callable[..., Learner], config: Any, **changes: Any) -> Callable[[], tuple[Learner, TrainingConfig]]:
@@ -62,7 +67,7 @@ SYSTEMS: dict[str, Callable[[], tuple[Learner, TrainingConfig]]] = {
     "drawreader": training(EyeLearner, latent_config("drawreader", "attention_env/ClutteredMNIST100-v0")),
     "captions-soft": training(SoftLearner, caption_config("scenes", "soft")),
     "captions-hard": training(EpisodeLearner, caption_config("scenes", "hard")),
-    "ocr": training(ReaderLearner, ocr_config("synthetic"), workers=8),
+    "ocr": training(ReaderLearner, ocr_config("large")),
     "transformer": training(TranslationLearner, transformer_config("multi30k")),
 }
 REPLAYED, LAUNCHED = "replayed", "launched"
@@ -108,12 +113,12 @@ class Training:
 
     def __call__(self) -> float:
         """Tell how many examples are learned from in a second."""
-        some = max(1, round(self.seconds / (self.take(PROFILED) / PROFILED)))
+        some = max(1, round(self.seconds / (self.take(TIMED) / TIMED)))
         return some * self.learner.examples_per_update / self.take(some)
 
     def share(self) -> float:
         """Tell in which share of an update's time, as it is without a profiler, the GPU computes."""
-        seconds = self.take(PROFILED)
+        seconds = self.take(TIMED) / TIMED * PROFILED
         with record(activities=[ProfilerActivity.CUDA]) as trace:
             self.take(PROFILED)
         spans = sorted((e.time_range.start, e.time_range.end) for e in trace.events() if e.device_type == DeviceType.CUDA)
@@ -124,14 +129,20 @@ class Training:
         return busy * 1e-6 / seconds
 
 
-def measure(system: str, asked: Arguments) -> None:
-    """Print a system's row."""
-    steady = isinstance(SYSTEMS[system]()[0], SteadyLearner)
-    made = {way: Training(system, way, asked.seconds) for way in ((REPLAYED, LAUNCHED) if steady else (LAUNCHED,))}
+def measure(system: str, asked: Arguments) -> list[str]:
+    """Give a system's row."""
+    torch.set_num_threads(1)
+    made = {REPLAYED: Training(system, REPLAYED, asked.seconds)}
+    if made[REPLAYED].update.replays:
+        made[LAUNCHED] = Training(system, LAUNCHED, asked.seconds)
+    else:
+        made[LAUNCHED] = made.pop(REPLAYED)
     rates = interleave(dict(made), asked.rounds)
     shares = {way: f"{training.share():.0%}" for way, training in made.items()}
-    first = [spread(rates[REPLAYED]), shares[REPLAYED], ratio(rates, REPLAYED, LAUNCHED)] if steady else ["–", "–", "–"]
-    print_row([system, spread(rates[LAUNCHED]), shares[LAUNCHED], *first])
+    row = [system, spread(rates[LAUNCHED]), shares[LAUNCHED]]
+    if REPLAYED not in made:
+        return [*row, "–", "–", "–"]
+    return [*row, spread(rates[REPLAYED]), shares[REPLAYED], ratio(rates, REPLAYED, LAUNCHED)]
 
 
 def main(asked: Arguments) -> None:
@@ -145,7 +156,8 @@ def main(asked: Arguments) -> None:
     print_machine(pick_device().type, 1, asked.rounds)
     print_head(["system", "launched, examples/s", "GPU at work", "replayed, examples/s", "GPU at work", "replayed / launched"])
     for system in asked.systems:
-        measure(system, asked)
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+            print_row(process.submit(measure, system, asked).result())
 
 
 if __name__ == "__main__":

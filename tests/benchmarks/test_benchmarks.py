@@ -113,6 +113,25 @@ def test_environments_of_composed_pictures(script: Script) -> None:
     assert script("ram_training").scene_ids() == tuple(f"attention_env/{task}-v0" for task in tasks)
 
 
+def test_systems_of_a_gpu_are_made_and_timed(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    benchmark = script("gpu_training")
+    config = dataclasses.replace(published_config(DIGITS), batch_size=16)
+    monkeypatch.setitem(benchmark.SYSTEMS, "ram", benchmark.training(ReinforceLearner, config, samples=2))
+    training = benchmark.Training("ram", benchmark.REPLAYED, 0.01)
+    assert training.learner.examples_per_update == 32
+    assert training.update.replays == torch.cuda.is_available()
+    before = training.done
+    assert 0 < training() < 32 * 1e6
+    assert training.done > before + benchmark.TIMED
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_its_time_is_not_shared_out(script: Script) -> None:
+    benchmark = script("gpu_training")
+    with pytest.raises(SystemExit, match="there is no GPU here"):
+        benchmark.main(benchmark.Arguments())
+
+
 # The scripts --------------------------------------------------------------------------------------------------------------
 
 

@@ -21,6 +21,7 @@ from generative.filterbank import (
     filterbank,
     filterbanks,
     make_window,
+    product,
     read,
     read_missing,
     write,
@@ -280,3 +281,9 @@ def test_even_numbers_share_the_longer_side_among_the_filters(size: int, height:
     assert centres(centre, window.stride, size)[0].tolist() == pytest.approx(middles, rel=1e-5)
     assert window.deviation.item() == pytest.approx(longer / size / 2, rel=1e-5)
     assert window.intensity.item() == 1
+
+
+def test_products_are_the_same_where_they_are_compiled() -> None:
+    left, right = torch.randn(3, 1, 5, 7), torch.randn(3, 1, 7, 4)
+    compiled = torch.compile(product, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(left, right), left @ right)
