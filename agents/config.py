@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
-from attention_core.config import TrainingConfig, from_dict, load_yaml
+from attention_core.config import TrainingConfig, check_choices, from_dict, load_yaml
 
-BASELINES = ("none", "moving_average", "learned", "leave_one_out", "self_critical")
+Baseline = Literal["none", "moving_average", "learned", "leave_one_out", "self_critical"]
+BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 HYPERPARAMETERS = Path(__file__).parent / "hyperparameters" / "reinforce.yaml"
 
 
@@ -51,6 +52,14 @@ class RAMConfig:
     paper's head, linear in the state. What tells the class need not tell where to look: with an eye of its own the head learns that
     many times faster."""
 
+    def __post_init__(self) -> None:
+        """Check the names.
+
+        Raises:
+            ValueError: naming the setting that is wrong and what would be right.
+        """
+        check_choices(self)
+
 
 @dataclass(frozen=True)
 class ReinforceConfig:
@@ -82,7 +91,7 @@ class ReinforceConfig:
     """σ at the end; it falls geometrically, so that the mean takes over what chance has found."""
     annealing: float = 0.7
     """Share of the training over which σ falls; 0 for the final one throughout, as in the paper."""
-    baseline: Literal["none", "moving_average", "learned", "leave_one_out", "self_critical"] = "learned"
+    baseline: Baseline = "learned"
     """What is subtracted from the return to lower the gradient's variance (see `attention_core.policy_gradient`). "leave_one_out"
     needs samples of at least 2; "self_critical" plays one more episode of each picture, with mean locations and the likeliest
     class."""
@@ -142,16 +151,7 @@ class ReinforceConfig:
             raise ValueError(f"trace={self.trace} asks the learned baseline what to expect: use baseline='learned', or trace=1")
         if self.rule == "pure" and self.credit == "information":
             raise ValueError("credit='information' asks for the true class, which rule='pure' is not told: use credit='return'")
-        for name, value, choices in (
-            ("rule", self.rule, ("hybrid", "pure")),
-            ("looks", self.looks, ("learned", "scan", "random")),
-            ("credit", self.credit, ("return", "information")),
-            ("baseline", self.baseline, BASELINES),
-            ("network.core", self.network.core, ("rnn", "lstm")),
-            ("network.location_mean", self.network.location_mean, ("tanh", "linear")),
-        ):
-            if value not in choices:
-                raise ValueError(f"{name}={value!r} is unknown: choose one of {', '.join(choices)}")
+        check_choices(self)
 
 
 def deviation_at(config: ReinforceConfig, update: int) -> float:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -49,13 +49,15 @@ def check_share(config: Any, *names: str) -> None:
             raise ValueError(f"{name} must be within 0 … 1, 1 excepted; got {getattr(config, name)}")
 
 
-def check_choice(config: Any, **choices: Collection[str]) -> None:
-    """See that settings are among those that there are.
+def check_choices(config: Any, **others: Collection[str]) -> None:
+    """See that settings are among those that there are: the literals that their types name, and of others those given.
 
     Raises:
         ValueError: naming one that is not, and what it may be.
     """
-    for name, known in choices.items():
+    hints = get_type_hints(type(config)).items()
+    choices = {name: get_args(hint) for name, hint in hints if get_origin(hint) is Literal}
+    for name, known in (choices | others).items():
         if getattr(config, name) not in known:
             raise ValueError(f"{name}={getattr(config, name)!r} is unknown: choose one of {', '.join(known)}")
 
@@ -90,7 +92,7 @@ class TrainingConfig:
     """Updates between two validations."""
     checkpoint_seconds: float = 60.0
     """Seconds between two checkpoints."""
-    precision: str = "no"
+    precision: Literal["no", "bf16", "fp16"] = "no"
     """accelerate's mixed precision: "no", "bf16" or "fp16"."""
 
     def __post_init__(self) -> None:
@@ -100,7 +102,7 @@ class TrainingConfig:
         )
         check_above_zero(self, "clip")
         check_share(self, "second_moment", "average")
-        check_choice(self, schedule=("cosine", "inverse_root"), precision=("no", "bf16", "fp16"))
+        check_choices(self)
 
 
 def load_yaml(path: Path) -> Any:

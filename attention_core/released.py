@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from attention_core import zoo
-from attention_core.config import check_above_zero, check_choice, from_dict, load_yaml
+from attention_core.config import check_above_zero, check_choices, from_dict, load_yaml
 from attention_core.statistics import wilson_interval
 
 FIGURES = "figures.yaml"
@@ -130,7 +130,7 @@ class Released:
         Raises:
             ValueError: naming what is wrong and what would be right.
         """
-        check_choice(self, group=GROUPS)
+        check_choices(self, group=GROUPS)
         for command in (*self.train, self.check):
             if not command.startswith("attention "):
                 raise ValueError(f"train and check must be commands of ours, 'attention …', got {command!r}")

@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
-from attention_core.config import TrainingConfig, check_above_zero, check_at_least, check_choice, check_share, from_dict, load_yaml
+from attention_core.config import TrainingConfig, check_above_zero, check_at_least, check_choices, check_share, from_dict, load_yaml
 
 HYPERPARAMETERS = Path(__file__).parent / "hyperparameters" / "captioner.yaml"
 DATA = ("flickr8k", "scenes")
 ENCODERS = ("efficientnet_lite0", "mobilenet_v2")
 STRIDES = (16, 32)
 Reward = Literal["likelihood", "cider", "bleu", "cider_bleu"]
-REWARDS: tuple[Reward, ...] = get_args(Reward)
-BASELINES = ("none", "moving_average", "leave_one_out", "self_critical")
+Baseline = Literal["none", "moving_average", "leave_one_out", "self_critical"]
+BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 Places = Literal["attended", "random"]
 """Where a captioner is let look: where its attention is, or at places drawn uniformly, to be measured by."""
 
@@ -36,7 +36,7 @@ class FeatureConfig:
         Raises:
             ValueError: naming the setting that is wrong and what would be right.
         """
-        check_choice(self, encoder=ENCODERS)
+        check_choices(self, encoder=ENCODERS)
         if self.stride not in STRIDES:
             raise ValueError(f"stride must be one of {', '.join(map(str, STRIDES))}, got {self.stride}")
         if self.size < self.stride:
@@ -82,7 +82,7 @@ class CaptionConfig:
     reward: Reward = "likelihood"
     """What it learns from: the likelihood of the true words, or the score of the sentences that it writes itself (CIDEr-D,
     BLEU-4, or both together), word by word and place by place by REINFORCE."""
-    baseline: Literal["none", "moving_average", "leave_one_out", "self_critical"] = "moving_average"
+    baseline: Baseline = "moving_average"
     """What REINFORCE takes off the rewards; see `attention_core.policy_gradient`."""
     temperature: float = 1.0
     """Where it writes itself, words are drawn by their scores over this: below 1 the likeliest more often, so that the long tail of
@@ -132,7 +132,7 @@ class CaptionConfig:
         check_at_least(self, 1, "samples")
         check_above_zero(self, "temperature")
         check_at_least(self, 0, "location_weight", "entropy_weight")
-        check_choice(self, data=DATA, attention=("soft", "hard"), reward=REWARDS, baseline=BASELINES)
+        check_choices(self, data=DATA)
         if self.baseline == "leave_one_out" and self.samples < 2:
             raise ValueError(f"baseline='leave_one_out' needs samples of at least 2, got {self.samples}")
         for name in ("expected", "discount"):

@@ -9,10 +9,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
-from attention_core.config import TrainingConfig, check_above_zero, check_at_least, check_choice, check_share, from_dict, load_yaml
+from attention_core.config import TrainingConfig, check_above_zero, check_at_least, check_choices, check_share, from_dict, load_yaml
 
 HYPERPARAMETERS = Path(__file__).parent / "hyperparameters"
-OUTPUTS = ("bernoulli", "gaussian", "logistic")
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class LatentConfig:
         """
         check_at_least(self, 1, "batch_size")
         check_at_least(self, 0, "divergence_warmup")
-        check_choice(self, output=OUTPUTS)
+        check_choices(self)
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,6 @@ class VAEConfig(LatentConfig):
         """
         super().__post_init__()
         check_at_least(self, 1, "latents", "hidden", "layers")
-        check_choice(self, layer=("tanh", "gated"))
         check_share(self, "dropout")
 
 

@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
-from attention_core.config import TrainingConfig, check_at_least, check_choice, check_share, from_dict, load_yaml
+from attention_core.config import TrainingConfig, check_at_least, check_choices, check_share, from_dict, load_yaml
 from ocr.words_config import WordConfig
 
 HYPERPARAMETERS = Path(__file__).parent / "hyperparameters" / "reader.yaml"
 ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 """What words are made of; capitals count as small letters."""
-CONVOLUTIONS = ("base", "recursive", "recurrent")
 Form = Literal["1c", "1u", "2u", "attention"]
 FORMS: tuple[Form, ...] = get_args(Form)
 By = Literal["likelihood", "distance"]
@@ -47,7 +46,7 @@ class ConvolutionConfig:
         Raises:
             ValueError: naming the setting that is wrong and what would be right.
         """
-        check_choice(self, kind=CONVOLUTIONS)
+        check_choices(self)
         check_at_least(self, 1, "iterations")
         if len(self.channels) != PAIRS or min(self.channels) < 1:
             raise ValueError(f"channels must be {PAIRS} numbers of at least 1, got {self.channels}")
@@ -106,7 +105,7 @@ class OCRConfig:
         Raises:
             ValueError: naming the setting that is wrong and what would be right.
         """
-        check_choice(self, form=FORMS)
+        check_choices(self)
         check_at_least(self, 1, "fully_connected", "units", "embedding", "attention_units", "batch_size", "beams")
         check_at_least(self, 0, "augment", "workers")
         if not 0 <= self.real <= 1:

@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from attention_core.config import TrainingConfig, check_at_least, check_choice, check_share, from_dict, load_yaml
+from attention_core.config import TrainingConfig, check_at_least, check_choices, check_share, from_dict, load_yaml
 
 HYPERPARAMETERS = Path(__file__).parent / "hyperparameters" / "transformer.yaml"
 DATA = ("reverse", "multi30k", "multi30k_tatoeba", "files")
 LANGUAGES = ("en", "de", "fr")
-POSITIONS = ("sinusoidal", "learned")
 
 
 @dataclass(frozen=True)
@@ -96,9 +95,9 @@ class TransformerConfig:
         Raises:
             ValueError: naming the setting that is wrong and what would be right.
         """
-        check_choice(self, data=DATA, size=SIZES, positions=POSITIONS)
+        check_choices(self, data=DATA, size=SIZES)
         if self.data.startswith("multi30k"):
-            check_choice(self, source=LANGUAGES, target=LANGUAGES)
+            check_choices(self, source=LANGUAGES, target=LANGUAGES)
             if self.source == self.target:
                 raise ValueError(f"source and target must differ, both are {self.source!r}")
         check_at_least(self, 1, "longest", "vocabulary", "tokens", "beams")
