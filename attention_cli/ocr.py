@@ -22,7 +22,7 @@ class TrainArguments:
     config: tyro.conf.OmitArgPrefixes[OCRConfig]
     """The settings; their defaults are those of the name."""
     settings: str = "synthetic"
-    """Whose settings to begin with, a name in ocr/hyperparameters/reader.yaml: synthetic, real, or paper."""
+    """Whose settings to begin with, a name in ocr/hyperparameters/reader.yaml: synthetic, large, real, or paper."""
     out: Path | None = None
     """Run folder; runs/ocr-<settings>-<seed> by default."""
     max_seconds: float | None = None
