@@ -29,7 +29,7 @@ class CapturedGradient:
     def __init__(self, compute: Compute, parameters: Sequence[nn.Parameter]) -> None:
         self._compute, self._parameters = compute, parameters
         self._seen = 0
-        self._side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._side = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # PyTorch leaves it without types
         self._graph: torch.cuda.CUDAGraph | None = None
         self._batch: Any = None
         self._metrics: dict[str, Tensor] = {}

@@ -125,9 +125,9 @@ def test_systems_of_a_gpu_are_made_and_timed(script: Script, monkeypatch: pytest
     assert training.done > before + benchmark.TIMED
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_without_a_gpu_its_time_is_not_shared_out(script: Script) -> None:
+def test_without_a_gpu_its_time_is_not_shared_out(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
     benchmark = script("gpu_training")
+    monkeypatch.setattr(benchmark, "pick_device", lambda: torch.device("cpu"))
     with pytest.raises(SystemExit, match="there is no GPU here"):
         benchmark.main(benchmark.Arguments())
 
