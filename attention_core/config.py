@@ -92,8 +92,9 @@ class TrainingConfig:
     """Updates between two validations."""
     checkpoint_seconds: float = 60.0
     """Seconds between two checkpoints."""
-    precision: Literal["no", "bf16", "fp16"] = "no"
-    """accelerate's mixed precision: "no", "bf16" or "fp16"."""
+    precision: Literal["no", "auto", "bf16", "fp16"] = "no"
+    """What products of matrices are computed in: "no" mixed precision, "bf16" or "fp16"; "auto" takes bfloat16 where the device has
+    it, float32 elsewhere. A CPU that has no bfloat16 imitates it, which takes several times as long."""
 
     def __post_init__(self) -> None:
         check_at_least(self, 1, "updates", "log_every", "validate_every")

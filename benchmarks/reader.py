@@ -131,7 +131,7 @@ def measure_training(asked: Arguments) -> None:
             rates.append(asked.updates * config.batch_size / (time.perf_counter() - began))
             shares.append(100 * sum(waiting) / len(waiting))
     print_head(["settings", "precision", "workers", "words/s", "share of the time spent waiting"])
-    print_row([asked.settings, config.training.precision, asked.workers, spread(rates), spread(shares, ".1f", "%")])
+    print_row([asked.settings, accelerator.mixed_precision, asked.workers, spread(rates), spread(shares, ".1f", "%")])
 
 
 def main(asked: Arguments) -> None:

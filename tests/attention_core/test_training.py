@@ -15,10 +15,21 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from attention_core import training
 from attention_core.config import TrainingConfig
 from attention_core.files import SaveError
 from attention_core.run_folder import RunFolder
-from attention_core.training import ERROR_RATE, LastWeights, Learner, Update, apart, fit, learning_rate, make_accelerator
+from attention_core.training import (
+    ERROR_RATE,
+    LastWeights,
+    Learner,
+    Update,
+    apart,
+    fast_precision,
+    fit,
+    learning_rate,
+    make_accelerator,
+)
 
 QUICK = TrainingConfig(updates=10, warmup=2, learning_rate=0.01, log_every=4, validate_every=5, checkpoint_seconds=0.0)
 
@@ -91,6 +102,25 @@ def test_rate_rises_linearly_and_falls_along_a_cosine() -> None:
     assert learning_rate(config, 250) == pytest.approx(0.1 + 0.3 * (1 + math.sqrt(0.5)) / 2)
     assert learning_rate(config, 1000) == pytest.approx(0.1)
     assert learning_rate(TrainingConfig(updates=100, warmup=0, learning_rate=0.4), 0) == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(("has_it", "fast"), [(True, "bf16"), (False, "no")])
+def test_bfloat16_is_taken_by_itself_where_the_device_has_it(has_it: bool, fast: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": has_it})
+    assert fast_precision() == fast
+    asked: list[str] = []
+    monkeypatch.setattr(training, "Accelerator", lambda cpu, mixed_precision: asked.append(mixed_precision))
+    for config in (TrainingConfig(precision="auto"), TrainingConfig(), TrainingConfig(precision="bf16")):
+        make_accelerator(config)
+    assert asked == [fast, "no", "bf16"]
+
+
+@pytest.mark.parametrize(("has_it", "fast"), [(True, "bf16"), (False, "no")])
+def test_a_gpu_is_asked_whether_it_has_bfloat16_itself(has_it: bool, fast: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_it or including_emulation)
+    assert fast_precision() == fast
 
 
 def test_training_lowers_the_loss_and_leaves_a_complete_folder(tmp_path: Path) -> None:

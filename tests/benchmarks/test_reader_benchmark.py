@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from test_benchmarks import RATIO, SPREAD, assert_like, tables
 
+from attention_core.training import fast_precision
+
 
 def test_the_table_of_reading() -> None:
     ((_, *rows),) = tables("reader.py", "--rounds", "1", "--crops", "3", "--settings", "ablation")
@@ -15,7 +17,7 @@ def test_the_table_of_reading() -> None:
 @pytest.mark.usefixtures("data_folder")
 def test_the_table_of_learning() -> None:
     ((_, row),) = tables("reader.py", "--training", "--rounds", "1", "--updates", "1", "--workers", "0")
-    assert_like(row, "synthetic", "bf16", "0", SPREAD, r"[\d.]+% \([\d.]+ to [\d.]+\)")
+    assert_like(row, "synthetic", fast_precision(), "0", SPREAD, r"[\d.]+% \([\d.]+ to [\d.]+\)")
 
 
 @pytest.mark.usefixtures("data_folder")
