@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
-import numpy as np
 import torch
 from gymnasium import Space
 from gymnasium.vector import VectorEnv
@@ -14,7 +13,7 @@ from gymnasium.vector import VectorEnv
 from agents.config import ReinforceConfig
 from agents.player import Noise, Player
 from attention_core.statistics import wilson_interval
-from attention_env.batch import World, describe, make_split
+from attention_env.batch import World, describe, every_picture, make_split
 from attention_env.envs.glimpse import GlimpseVectorEnv
 
 CHUNK = 1_000
@@ -83,16 +82,16 @@ def score(player: Player, config: ReinforceConfig, split: str, device: torch.dev
     Returns:
         The score over all pictures of the split, each seen once.
     """
-    environment = make_split(config, device, 1, split)
-    count = len(environment.pictures)
+
+    def make(rows: int) -> GlimpseVectorEnv:
+        return make_split(config, device, rows, split)
+
+    count = len(make(1).pictures)
     generator = torch.Generator(device).manual_seed(seed)
     wrong, glimpses = torch.zeros((), dtype=torch.int64, device=device), torch.zeros((), dtype=torch.int64, device=device)
     cells = torch.zeros(64, device=device)
-    for first in range(0, count, CHUNK):
-        index = np.arange(first, min(first + CHUNK, count))
-        if environment.num_envs != len(index):
-            environment = make_split(config, device, len(index), split)
-        environment.reset(seed=seed + first)
+    for environment, index in every_picture(make, count, CHUNK):
+        environment.reset(seed=seed + int(index[0]))
         noise = None
         if sampled or player.looking.always_by_chance:
             noise = player.noise(environment, (len(index),), generator, config.final_deviation, config.rule == "pure")

@@ -42,7 +42,7 @@ from torch import Tensor, nn
 from agents.evaluate import CHUNK, Score, check_spaces, count_cells, coverage
 from agents.looking import POSE
 from agents.rival_config import FORMATS
-from attention_env.batch import make_batch
+from attention_env.batch import every_picture, make_batch
 from attention_env.envs.glimpse import GlimpseVectorEnv
 from attention_env.wrappers import VectorGlimpseHistory
 
@@ -310,17 +310,18 @@ def score(model: BaseAlgorithm, env: str, split: str = "test", seed: int = 0, de
         ValueError: if the environment's spaces are not those that the learner was made for.
     """
     history = HISTORY in getattr(model.observation_space, "spaces", {})
-    batch = make_vector_environment(env, 1, history, split=split, **settings)
-    check_spaces(env, model.observation_space, model.action_space, batch)
-    count = len(_bare(batch).pictures)
+
+    def make(rows: int) -> VectorEnv[Any, Any, Any]:
+        return make_vector_environment(env, rows, history, split=split, **settings)
+
+    one = make(1)
+    check_spaces(env, model.observation_space, model.action_space, one)
+    count = len(_bare(one).pictures)
     right, glimpses, cells = 0, 0, torch.zeros(64)
     with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
         torch.manual_seed(seed)
-        for first in range(0, count, CHUNK):
-            index = np.arange(first, min(first + CHUNK, count))
-            if batch.num_envs != len(index):
-                batch = make_vector_environment(env, len(index), history, split=split, **settings)
-            for step, (playing, won) in enumerate(play(model, batch, index, seed + first, deterministic)):
+        for batch, index in every_picture(make, count, CHUNK):
+            for step, (playing, won) in enumerate(play(model, batch, index, seed + int(index[0]), deterministic)):
                 right += int(won.sum())
                 glimpses += int(playing.sum())
                 if step:  # where an episode starts is not chosen

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import gymnasium as gym
+import numpy as np
 import torch
-from gymnasium.vector import AutoresetMode
+from gymnasium.vector import AutoresetMode, VectorEnv
+from numpy.typing import NDArray
 
 from attention_env.envs.glimpse import GlimpseVectorEnv
 from attention_env.scenes import Scene
+
+Batch = TypeVar("Batch", bound=VectorEnv[Any, Any, Any])
+"""A batched environment."""
 
 
 @contextmanager
@@ -101,3 +106,21 @@ def describe(world: World, environment: GlimpseVectorEnv) -> dict[str, Any]:
         **({"env_kwargs": world.env_kwargs} if world.env_kwargs else {}),
         **({} if scene is None else {"scene": dataclasses.asdict(Scene(**scene))}),
     }
+
+
+def every_picture(make: Callable[[int], Batch], count: int, rows: int) -> Iterator[tuple[Batch, NDArray[np.int64]]]:
+    """Go through the pictures of a split, each of them once.
+
+    Args:
+        make: makes the split's environment, with as many rows as it is told.
+        count: number of pictures.
+        rows: of the environment; it has fewer for the last pictures.
+
+    Yields:
+        The environment, and which pictures its rows are to be reset to, (n,).
+    """
+    environment = make(min(rows, count))
+    for index in np.split(np.arange(count), range(rows, count, rows)):
+        if environment.num_envs != len(index):
+            environment = make(len(index))
+        yield environment, index

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from attention_core.order import ShuffledIndex
 from attention_core.training import ERROR_RATE, SteadyLearner, share_of
-from attention_env.batch import World, make_split
+from attention_env.batch import World, every_picture, make_split
 from attention_env.envs.glimpse import GlimpseVectorEnv
 
 CHUNK = 500
@@ -82,13 +82,13 @@ def count_errors(network: nn.Module, config: ClassifierConfig, split: str, devic
     Returns:
         How many are misnamed, the likeliest class being named, and of how many.
     """
-    environment = make_environment(config, device, 1, split)
-    count = len(environment.pictures)
+
+    def make(rows: int) -> GlimpseVectorEnv:
+        return make_environment(config, device, rows, split)
+
+    count = len(make(1).pictures)
     wrong = torch.zeros((), dtype=torch.int64, device=device)
-    for first in range(0, count, CHUNK):
-        index = np.arange(first, min(first + CHUNK, count))
-        if environment.num_envs != len(index):
-            environment = make_environment(config, device, len(index), split)
+    for environment, index in every_picture(make, count, CHUNK):
         pictures, labels = show(environment, index)
         scores = network(pictures)
         wrong += ((scores if scores.dim() == 2 else scores[-1]).argmax(-1) != labels).sum()
