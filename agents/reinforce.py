@@ -30,6 +30,7 @@ from attention_core.policy_gradient import (
     MovingAverage,
     baseline_loss,
     generalized_advantage,
+    held,
     leave_one_out,
     reinforce_loss,
     reward_to_go,
@@ -157,13 +158,14 @@ class _Loss(nn.Module):
         if kind == "none":
             return episodes, 0.0
         if self.average is not None:
-            return episodes, self.average(returns)
+            return episodes, self.average(returns, episodes.playing)
+        compared = held(returns, episodes.playing)
         if kind == "leave_one_out":
-            return episodes, leave_one_out(returns, self.config.samples)
+            return episodes, leave_one_out(compared, self.config.samples)
         if kind == "self_critical":
             # The last copy of each picture was played greedily: it is what the others are measured by.
             sampled = len(episodes.success) * self.config.samples // (self.config.samples + 1)
-            return episodes.rows(slice(sampled)), returns[:, sampled:].repeat(1, self.config.samples)
+            return episodes.rows(slice(sampled)), compared[:, sampled:].repeat(1, self.config.samples)
         return episodes, None
 
 

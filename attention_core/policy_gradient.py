@@ -10,6 +10,8 @@ Any b_t that does not depend on the action at t leaves the expectation as it is;
 * "learned": E[R_t | h_t], regressed on the agent's state (`baseline_loss`), Mnih et al.'s.
 * "leave_one_out": the mean return of the other samples of the same example (`leave_one_out`; Kool, van Hoof, Welling 2019).
 * "self_critical": the return of the agent's own best guess on the same example (Rennie et al. 2017, arXiv 1612.00563).
+
+The last two compare episodes that may end apart: one that has ended is compared by its last return (`held`).
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -83,6 +86,20 @@ def reinforce_loss(log_probabilities: Tensor, returns: Tensor, baseline: Tensor 
     return -(log_probabilities * (returns - baseline).detach()).sum(0).mean()
 
 
+def held(returns: Tensor, playing: Tensor) -> Tensor:
+    """Hold an episode's last return after its end, where there is nothing left to earn, for those to be compared with that go on.
+
+    What is paid at the end is worth as much to a long episode as to a short one; beside 0, every late step of a long one would
+    seem good.
+
+    Args:
+        returns: (T, B), R_t.
+        playing: (T, B) bool, the steps before and at the end of each, the first one at least.
+    """
+    last = returns.gather(0, playing.sum(0, keepdim=True) - 1)  # (1, B)
+    return torch.where(playing, returns, last)
+
+
 def leave_one_out(returns: Tensor, samples: int) -> Tensor:
     """Average the returns of the other samples of the same example.
 
@@ -129,17 +146,18 @@ class MovingAverage(nn.Module):
         """
         count = returns.new_full((len(returns), 1), returns.shape[1]) if playing is None else playing.sum(1, keepdim=True)
         total = (returns if playing is None else returns * playing).sum(1, keepdim=True)
+        # Of all steps there may be, since another process's episodes may be longer or shorter.
+        missing = (0, 0, 0, len(self.mean) - len(returns))
+        total, count = F.pad(total, missing), F.pad(count, missing)
         if torch.distributed.is_initialized():
             torch.distributed.all_reduce(total)
             torch.distributed.all_reduce(count)
-        # Copies, since autograd may still need what was there before.
-        self.mean, self.updates = self.mean.clone(), self.updates.clone()
-        mean, updates = self.mean[: len(returns)], self.updates[: len(returns)]
-        before = mean / (1 - self.decay**updates).clamp(min=1 - self.decay)
+        before = self.mean / (1 - self.decay**self.updates).clamp(min=1 - self.decay)
         told = count > 0
-        mean.copy_(torch.where(told, torch.lerp(total / count.clamp(min=1), mean, self.decay), mean))
-        updates += told
-        return before
+        # New ones, since autograd may still need what was there before.
+        self.mean = torch.where(told, torch.lerp(total / count.clamp(min=1), self.mean, self.decay), self.mean)
+        self.updates = self.updates + told
+        return before[: len(returns)]
 
 
 def baseline_loss(baseline: Tensor, returns: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from attention_core.policy_gradient import (
     MovingAverage,
     gumbel_noise,
+    held,
     leave_one_out,
     reinforce_loss,
     reward_to_go,
@@ -145,12 +146,13 @@ class _Loss(nn.Module):
         """Give the baseline that the settings ask for, and the episodes to learn from with their returns."""
         if self.average is not None:
             return episodes, returns, self.average(returns, episodes.playing)
+        compared = held(returns, episodes.playing)
         if self.config.baseline == "leave_one_out":
-            return episodes, returns, leave_one_out(returns, self.config.samples)
+            return episodes, returns, leave_one_out(compared, self.config.samples)
         if self.config.baseline == "self_critical":
             # The last copy of each caption was written greedily: it is what the others are measured by.
             sampled = returns.shape[1] * self.config.samples // (self.config.samples + 1)
-            greedy = returns[:, sampled:].repeat(1, self.config.samples)
+            greedy = compared[:, sampled:].repeat(1, self.config.samples)
             return Episodes(*(part[:, :sampled] for part in episodes)), returns[:, :sampled], greedy
         return episodes, returns, 0.0
 

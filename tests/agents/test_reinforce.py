@@ -20,6 +20,7 @@ from agents.ram import RAM
 from agents.reinforce import ReinforceLearner, credited, losses
 from attention_core.config import TrainingConfig
 from attention_core.order import ShuffledIndex
+from attention_core.policy_gradient import reward_to_go
 
 GLIMPSE_NETWORK = {"what", "where", "what_to_glimpse", "where_to_glimpse"}
 CORE = {"glimpse_to_state", "state_to_state"}
@@ -487,6 +488,23 @@ def test_self_critical_plays_a_greedy_episode_of_each_picture_and_learns_from_th
     learned_from, baseline = learner.module._baseline(whole)
     assert len(learned_from.labels) == 80
     torch.testing.assert_close(baseline[0], whole.rewards[:, 80:].sum(0).repeat(2))
+
+
+def test_the_moving_average_is_of_the_episodes_that_still_go_on(config: ReinforceConfig) -> None:
+    stopping = dataclasses.replace(config, batch_size=40, baseline="moving_average", env_kwargs={"stop": True, "step_cost": 0.125})
+    learner = ReinforceLearner(stopping, Accelerator())
+    recorder = Recorder()
+    learner.loss(recorder)
+    environment, options, noise, _ = recorder.calls[0]
+    assert isinstance(learner.module, nn.Module)
+    episodes = learner.module.player(environment, options, noise)
+    learner.module._baseline(episodes)
+    _, baseline = learner.module._baseline(episodes)
+    returns = reward_to_go(episodes.rewards, stopping.discount)
+    assert not episodes.playing[-1].all()
+    for step, going in enumerate(episodes.playing):
+        right = returns[step, going].mean() if going.any() else torch.zeros(())
+        torch.testing.assert_close(baseline[step, 0], right)
 
 
 @pytest.mark.parametrize("baseline", BASELINES)

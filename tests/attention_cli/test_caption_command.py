@@ -14,8 +14,9 @@ import yaml
 from child_processes import Child
 from PIL import Image
 from results import contents
+from safetensors.torch import load_file
 from test_commands import WATCHED, run_in_process
-from test_several_processes import assert_same_training, train_by_two
+from test_several_processes import assert_same_training, newest_weights, train_by_two
 
 from attention_cli.main import main
 from attention_core.training import save_weights
@@ -75,6 +76,28 @@ def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
     assert Child([*arguments, str(one)], tmp_path / "one.log").run() == 0
     assert train_by_two([*arguments, str(two)], tmp_path / "two.log") == [0, 0], (tmp_path / "two.log").read_text()
     assert_same_training(two, one)
+
+
+@pytest.mark.parametrize("reward", ["likelihood", "cider"])
+def test_two_processes_whose_captions_are_of_different_lengths_share_one_moving_average(reward: str, tmp_path: Path) -> None:
+    arguments = [
+        *TRAIN,
+        "--attention",
+        "hard",
+        "--baseline",
+        "moving_average",
+        "--reward",
+        reward,
+        "--batch-size",
+        "2",
+        "--threads",
+        "1",
+    ]
+    log = tmp_path / "log"
+    assert train_by_two([*arguments, "--out", str(tmp_path / "run")], log) == [0, 0], log.read_text()
+    average = load_file(newest_weights(tmp_path / "run"))["average.updates"].flatten().tolist()
+    assert average[0] == 4  # updates, each taken in by both at once
+    assert average == sorted(average, reverse=True)
 
 
 def test_run_folder_is_named_after_the_training_by_default(

@@ -15,6 +15,7 @@ from attention_core.policy_gradient import (
     gaussian_log_probability,
     generalized_advantage,
     gumbel_noise,
+    held,
     leave_one_out,
     logistic_noise,
     reinforce_loss,
@@ -178,6 +179,17 @@ def test_leave_one_out_is_the_mean_of_the_other_samples() -> None:
     assert leave_one_out(returns, 3).tolist() == [[4.0, 40.0, 3.5, 35.0, 1.5, 15.0]]
     with pytest.raises(ValueError, match="at least 2 samples of each example, got 1"):
         leave_one_out(returns, 1)
+
+
+def test_an_episode_that_has_ended_is_compared_by_its_last_return() -> None:
+    playing = torch.tensor([[True, True, True], [True, True, False], [True, False, False]])
+    rewards = torch.tensor([[0.0, 0.0, 5.0], [0.0, 5.0, 0.0], [5.0, 0.0, 0.0]])  # the same score for one, two and three steps
+    assert held(reward_to_go(rewards), playing).tolist() == [[5.0] * 3] * 3
+    assert held(torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 0.0], [7.0, 0.0, 0.0]]), playing).tolist() == [
+        [1.0, 2.0, 3.0],
+        [4.0, 5.0, 3.0],
+        [7.0, 5.0, 3.0],
+    ]
 
 
 def test_moving_average_is_that_of_the_returns_before() -> None:

@@ -276,7 +276,20 @@ def test_a_batch_of_sentences_is_measured_by_its_other_samples_at_the_temperatur
     assert (paid[:8] != paid[8:]).any()
     by_hand = 0.0
     for row, other in [*zip(range(8), range(8, 16), strict=True), *zip(range(8, 16), range(8), strict=True)]:
-        for step, log in enumerate(episodes.told[:, row].tolist()):
-            to_come, of_the_other = (episodes.rewards[step:, one].sum().item() for one in (row, other))
-            by_hand -= log * (to_come - of_the_other) * bool(episodes.playing[step, row]) / 16
+        for step, log in enumerate(episodes.told[:, row].tolist()):  # a sentence is paid when it ends
+            by_hand -= log * (paid[row] - paid[other]).item() * bool(episodes.playing[step, row]) / 16
+    assert (episodes.playing.sum(0)[:8] != episodes.playing.sum(0)[8:]).any()
     assert parts["words"].item() == pytest.approx(by_hand, rel=1e-4)
+
+
+@pytest.mark.parametrize("baseline", ["leave_one_out", "self_critical"])
+def test_a_long_sentence_that_scores_as_a_short_one_does_is_no_better_in_its_late_words(baseline: Any) -> None:
+    config = replace(CONFIG, reward="cider", baseline=baseline, samples=2, data="scenes")
+    rows = 2 if baseline == "leave_one_out" else 3  # the last one greedy
+    playing = torch.tensor([[True] * rows, [True] * rows, [True] + [False] * (rows - 1), [True] + [False] * (rows - 1)])
+    rewards = torch.zeros(4, rows)
+    rewards[3, 0], rewards[1, 1:] = 0.75, 0.75
+    none = torch.zeros(4, rows)
+    loss = _Loss(Captioner((PLACES, NUMBERS), WORDS, config), config, 4)
+    episodes, returns, compared = loss._baseline(Episodes(playing, rewards, none, none, none, none), reward_to_go(rewards))
+    assert not ((returns - compared) * episodes.playing).any()
