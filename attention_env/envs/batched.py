@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attention_env.actions import ActionError
-from attention_env.options import BatchOptions
+from attention_env.options import BatchOptions, is_whole
 
 METADATA: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 2}
 
@@ -98,7 +98,8 @@ class BatchedVectorEnv(EzPickle, VectorEnv[Any, Any, Any], Generic[D]):
 
         Raises:
             ValueError: for options of a wrong name, shape or range.
-            attention_env.actions.ActionError: if an invalid action on the device has not been reported yet.
+            attention_env.actions.ActionError: where episodes on the device end apart, if an invalid action among them has not been
+                reported yet. Elsewhere those of an episode that is cut short are forgotten.
         """
         super().reset(seed=seed)
         if self._generator is None or seed is not None:
@@ -130,12 +131,15 @@ class BatchedVectorEnv(EzPickle, VectorEnv[Any, Any, Any], Generic[D]):
                     "every episode has ended; without autoreset, reset() them (or some, by options['reset_mask'])"
                 )
             resting = self._ended if isinstance(self._ended, Tensor) else None
-        decision = self._decode(actions, resting)
+        ignored = resting
+        if self.autoreset_mode == AutoresetMode.NEXT_STEP and _any(self._ended):  # of those that start anew in place of acting
+            ignored = self._ended if isinstance(self._ended, Tensor) else self._full(True, torch.bool)
+        decision = self._decode(actions, ignored)
         if decision.valid is not None:
             self._valid = self._valid & decision.valid
 
         infos: dict[str, Any] = {}
-        if self.autoreset_mode == AutoresetMode.NEXT_STEP and _any(self._ended):
+        if ignored is not resting:
             rewards, self._ended = self._restart_or_advance(decision)
         else:
             rewards, self._ended = self._advance(decision, resting)
@@ -351,15 +355,9 @@ class BatchedVectorEnv(EzPickle, VectorEnv[Any, Any, Any], Generic[D]):
         if index is not None and not bool(((index >= 0) & (index < len(self._collection))).all()):
             raise ValueError(f"index must be in 0 … {len(self._collection) - 1}, the pictures of {self._collection.name}")
         copies = options.get("copies", 1)
-        if (
-            not isinstance(copies, int)
-            or isinstance(copies, bool)
-            or copies < 1
-            or self.num_envs % copies
-            or (copies > 1 and mask is not None)
-        ):
+        if not is_whole(copies) or copies < 1 or self.num_envs % copies or (copies > 1 and mask is not None):
             raise ValueError(f"copies must divide the {self.num_envs} rows, and all rows be reset, got {copies!r}")
-        return mask, index, own, copies
+        return mask, index, own, int(copies)
 
     def _option(self, options: dict[str, Any], name: str, shape: tuple[int, ...], wanted: str, kinds: str) -> Tensor | None:
         """Read one reset option, (n, *shape); `kinds` are NumPy's letters of the data types that will do."""
@@ -400,7 +398,7 @@ class SingleEnv(EzPickle, gym.Env[Any, Any]):
             ValueError: for options of a wrong name, shape or range.
         """
         super().reset(seed=seed)
-        rows = {name: np.asarray(value)[None] for name, value in (options or {}).items()}
+        rows = {name: value if name == "copies" else np.asarray(value)[None] for name, value in (options or {}).items()}
         observation, _ = self.batch.reset(seed=seed, options=rows)
         return _first_row(observation), {}
 

@@ -406,7 +406,7 @@ def test_reset_options_choose_picture_and_place(start: Any, arrays: Arrays) -> N
 
 
 def test_a_place_may_be_given_in_whole_numbers(arrays: Arrays) -> None:
-    observation, _ = GlimpseEnv(source=arrays).reset(options={"location": [1, -1]})
+    observation, _ = GlimpseEnv(source=arrays).reset(options={"location": [1, -1], "copies": 1})
     assert observation["location"].tolist() == [1.0, -1.0]
 
 

@@ -331,6 +331,20 @@ def test_frames_are_like_gymnasiums(mode: AutoresetMode, switches: dict[str, Any
         batch.step(actions), sync.step(actions)
 
 
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("output", ["numpy", "torch"])
+def test_actions_of_rows_that_start_anew_may_be_anything(apart: bool, output: str) -> None:
+    env = gym.make_vec("attention_env/Digits-v0", num_envs=2, action_format="saccade", grid=3, glimpses=9, output=output)
+    make = np.array if output == "numpy" else torch.tensor
+    first, second = [9, 0 if apart else 9], [-1, 0 if apart else -1]  # 9 is the answer "0", and -1 nothing at all
+    env.reset(seed=0)
+    _, _, ended, _, _ = env.step(make(first))
+    assert ended.tolist() == [True, not apart]
+    _, rewards, ended, _, _ = env.step(make(second))
+    assert (rewards.tolist(), ended.tolist()) == ([0.0, 0.0], [False, False])
+    env.step(make([9, 9]))  # nothing is left over to complain about
+
+
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
 def test_record_episode_statistics_of_many_rows(mode: AutoresetMode, one_picture: Arrays) -> None:
     env = gym.wrappers.vector.RecordEpisodeStatistics(

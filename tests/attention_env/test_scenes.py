@@ -693,7 +693,7 @@ def test_copies_of_plain_pictures_show_the_pictures_of_the_index(arrays: Arrays)
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_one_copy_is_what_there_is_without_the_option(settings: dict[str, Any], arrays: Arrays) -> None:
     with_, without = (showing(8, **{"source": arrays, **settings}) for _ in range(2))
-    with_.reset(seed=1, options={"copies": 1})
+    with_.reset(seed=1, options={"copies": np.int64(1)})
     without.reset(seed=1)
     assert np.array_equal(shown_now(with_), shown_now(without))
     assert np.array_equal(with_.started()[1], without.started()[1])
