@@ -55,17 +55,18 @@ def picture_shape(environment: GlimpseVectorEnv) -> tuple[int, int, int]:
     return channels, height, width
 
 
-def show(environment: GlimpseVectorEnv, index: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+def show(environment: GlimpseVectorEnv, index: NDArray[np.int64], seed: int | None = None) -> tuple[Tensor, Tensor]:
     """Show chosen pictures, one in each of the environment's n rows.
 
     Args:
         environment: from `make_environment`.
         index: (n,), which pictures.
+        seed: of distortion and composition; by default they go on with the environment's own chance.
 
     Returns:
         The pictures, (n, C, H, W) float32 in [0, 1], and their classes, (n,).
     """
-    environment.reset(options={"index": index})
+    environment.reset(seed=seed, options={"index": index})
     return environment.images(), environment.started()[1]
 
 
@@ -89,7 +90,7 @@ def count_errors(network: nn.Module, config: ClassifierConfig, split: str, devic
     count = len(make(1).pictures)
     wrong = torch.zeros((), dtype=torch.int64, device=device)
     for environment, index in every_picture(make, count, CHUNK):
-        pictures, labels = show(environment, index)
+        pictures, labels = show(environment, index, seed=int(index[0]))
         scores = network(pictures)
         wrong += ((scores if scores.dim() == 2 else scores[-1]).argmax(-1) != labels).sum()
     return int(wrong), count

@@ -127,6 +127,13 @@ def test_errors_are_counted_without_the_settings_of_training() -> None:
     assert count_errors(network, config, "train", CPU) == count_errors(network, Config(), "train", CPU)
 
 
+def test_errors_are_the_same_again_where_pictures_are_distorted_by_chance() -> None:
+    network = make_learner(Config()).module
+    config = Config(env_kwargs={"distortion": {"shift": 0.2, "rotation": 30}})
+    assert count_errors(network, config, "train", CPU) != count_errors(network, Config(), "train", CPU)
+    assert count_errors(network, config, "train", CPU) == count_errors(network, config, "train", CPU)
+
+
 # Learning ---------------------------------------------------------------------------------------------------------------
 
 
