@@ -85,6 +85,14 @@ def test_deviation_is_that_of_the_checkpoint_or_of_the_end(config: ReinforceConf
     assert gradient_variance._deviation(str(run.rename(run.with_name("1"))), config) == config.final_deviation
 
 
+def test_of_a_model_that_learned_from_a_trace_whole_returns_are_measured(config: ReinforceConfig, tmp_path: Path) -> None:
+    run = train(dataclasses.replace(config, trace=0.5), tmp_path / "traced").path
+    found = measure(str(run), estimates=3, episodes=8, copies=2, seed=0)
+    settings = run / "config.yaml"
+    settings.write_text(settings.read_text().replace("trace: 0.5", "trace: 1.0"))
+    assert measure(str(run), estimates=3, episodes=8, copies=2, seed=0) == found
+
+
 def test_table_has_a_row_for_every_baseline(run: Path) -> None:
     lines = as_table(measure(str(run), estimates=3, episodes=8, copies=2, seed=0)).splitlines()
     assert [line.split(" | ")[0].strip("| ") for line in lines[2:]] == list(BASELINES)
