@@ -82,7 +82,8 @@ class TranslationLearner(Learner):
         parts = losses(score, module(source, target[:, :-1]), target[:, 1:], self.config)
         padding = ((source == PAD).sum() + (target == PAD).sum()) / (source.numel() + target.numel())
         metrics = {**{f"losses/{name}": part for name, part in parts.items()}, "charts/padding": padding}
-        return parts["tokens"] + self.config.agreement * parts.get("disagreement", 0.0), metrics
+        # R-Drop's L_NLL + α L_KL (equation 4), halved: its L_NLL is the sum over both readings, of which this is the mean.
+        return parts["tokens"] + 0.5 * self.config.agreement * parts.get("disagreement", 0.0), metrics
 
     def cut(self, generator: Generator) -> list[Pair]:
         """Give the sentences for an epoch, cut anew if the settings ask for it."""

@@ -119,7 +119,7 @@ def test_agreement_reads_a_batch_twice_and_weighs_what_differs(config: Transform
     assert alike.item() == pytest.approx(once.item(), rel=1e-5)
     assert none["losses/disagreement"].item() == pytest.approx(0, abs=1e-6)
     assert some["losses/disagreement"] > 0
-    assert twice.item() == pytest.approx((some["losses/tokens"] + 3 * some["losses/disagreement"]).item(), rel=1e-5)
+    assert twice.item() == pytest.approx((some["losses/tokens"] + 0.5 * 3 * some["losses/disagreement"]).item(), rel=1e-5)
 
 
 @pytest.mark.usefixtures("small_size")
