@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 TURN = 0.08
-"""Deviation of the angle, in radians."""
+"""Deviation of the angle by which strokes lean, in radians. Lines lean H/W times as much: the ends of a long word stay in sight."""
 STRETCH = 0.08
 MOVE = 0.04
 """Deviations of size and place, as shares of the crop."""
@@ -55,7 +55,7 @@ def _move(crops: Tensor, strength: float, generator: torch.Generator) -> Tensor:
     angle, shear, across, along, right, down = (strength * _normal(crops, 6, generator)).unbind(1)
     angle, shear = TURN * angle, SHEAR * shear
     wide, high = (STRETCH * across).exp(), (STRETCH * along).exp()
-    # From a place of the result to a place of the crop, both from -1 to 1; angles are those of the crop as it was before squeezing.
+    # From a place of the result to a place of the crop, both from -1 to 1.
     slant = height / width
     first = (wide * angle.cos(), slant * wide * (shear - angle.sin()), 2 * MOVE * right)
     second = (high * angle.sin(), high * angle.cos(), 2 * MOVE * down)
