@@ -90,11 +90,12 @@ class Result:
         failure: why there are no figures; empty if there are.
         steps: environment steps really taken.
         success: share of the test pictures named rightly, or of the games won, each once, with the likeliest actions.
-        success_sampled: the same with actions drawn by chance; None for an agent without chance.
+        success_sampled: the same with actions drawn by chance, mean of `runs` passes; of an agent without chance the same again.
         examples: number of test pictures or games.
         curve: pairs of steps and success on validation pictures.
         parameters: numbers in the agent's weights.
         seconds: of training, as the run's metrics have them.
+        runs: see `success_sampled`.
     """
 
     agent: str
@@ -110,6 +111,7 @@ class Result:
     curve: list[tuple[int, float]] = dataclasses.field(default_factory=list)
     parameters: int | None = None
     seconds: float | None = None
+    runs: int | None = None
 
 
 def cell_name(agent: str, env: str, seed: int) -> str:
@@ -201,7 +203,7 @@ def _note(config: AgentConfig) -> str:
 
 
 def compare(config: ComparisonConfig, out: Path, jobs: int, backend: str) -> list[Result]:
-    """Train and score whatever has no result yet.
+    """Train and score whatever has no result yet; what was scored over fewer or more runs is scored again.
 
     Args:
         config: what to compare. If the folder holds trainings of the same names, their settings must be the same.
@@ -223,7 +225,10 @@ def compare(config: ComparisonConfig, out: Path, jobs: int, backend: str) -> lis
     for cell in cells:
         RunFolder(out / "cells" / cell.name, writes=False).begin(_settings(cell))
     write_text_atomically(out / PLAN, yaml.safe_dump(dataclasses.asdict(config), sort_keys=False))
-    missing = {cell.name: cell for cell in cells if (found := read_result(out, cell.name)) is None or found.failure}
+    results = {cell.name: read_result(out, cell.name) for cell in cells}
+    missing = {
+        cell.name: cell for cell in cells if (found := results[cell.name]) is None or found.failure or found.runs != config.runs
+    }
     for name in missing:
         (out / "cells" / name / RESULT).unlink(missing_ok=True)
     with _watching(config, out):
@@ -255,6 +260,7 @@ def run_cell(cell: Cell, out: Path, runs: int) -> None:
         curve=[(row["update"] * cell.steps_per_count, 1 - row[ERROR_RATE]) for row in rows if ERROR_RATE in row],
         parameters=count_parameters(folder.model),
         seconds=max(row.get("time/seconds", 0.0) for row in rows),
+        runs=runs,
     )
     _write_result(out, cell, result)
 

@@ -39,7 +39,7 @@ def write_scan(
         out: the GIF's place.
         split: which pictures.
         episodes: how many.
-        seed: which of them.
+        seed: which of them, and of all that is chance.
         device: where to compute.
 
     Raises:
@@ -52,7 +52,7 @@ def write_scan(
         dataclasses.replace(config, env_kwargs={**config.env_kwargs, "render_mode": "rgb_array"}), device, episodes, split
     )
     index = np.random.default_rng(seed).choice(count, episodes, replace=False)
-    observation, _ = environment.reset(options={"index": index})
+    observation, _ = environment.reset(seed=seed, options={"index": index})
     labels = None if environment.acts else environment.pictures.labels[index]
     state, chance = None, Noise(None)
     if player.looking.always_by_chance:

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import inspect
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -379,6 +380,18 @@ def test_training_that_fails_is_marked_with_the_reason_and_the_others_are_kept(f
     assert "## Failed trainings" in report
     assert "* broken in attention_env/Digits-v0, seed 1: ActionError" in report
     assert "4 of 6 trainings" in report
+
+
+def test_what_was_scored_over_other_runs_is_scored_again_and_not_trained_again(finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    config = small()
+    weights = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
+    before, after = (compare(dataclasses.replace(config, runs=runs), out, 1, "loky") for runs in (1, 7))
+    assert [(one.runs, other.runs) for one, other in zip(before, after, strict=True)] == [(1, 7)] * 4
+    assert [row.success for row in before] == [row.success for row in after]
+    assert [row.success_sampled for row in before] != [row.success_sampled for row in after]
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")} == weights
 
 
 def test_comparison_of_other_settings_is_not_mixed_with_what_is_there(finished: Path) -> None:

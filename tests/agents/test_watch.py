@@ -111,8 +111,9 @@ def test_last_frame_of_an_episode_stays_longer(player: Player, config: Reinforce
     assert durations[0] == durations[1] == durations[3] == durations[4] < durations[2] == durations[5]
 
 
-def test_seed_chooses_the_pictures(player: Player, config: ReinforceConfig, tmp_path: Path) -> None:
-    config = dataclasses.replace(config, env_kwargs={"glimpses": 2})
+@pytest.mark.parametrize("start", ["center", "random"])
+def test_seed_chooses_the_pictures(player: Player, config: ReinforceConfig, tmp_path: Path, start: str) -> None:
+    config = dataclasses.replace(config, env_kwargs={"glimpses": 2, "start": start})
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         write_scan(player, config, tmp_path / name, "test", 2, seed, CPU)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
