@@ -201,6 +201,10 @@ class ReinforceLearner(SteadyLearner):
         self.steady = alike and config.baseline != "moving_average"
         if self.environment.acts and config.rule == "hybrid":
             raise ValueError(f"rule='hybrid' learns from true classes, which {config.env} does not have: use rule='pure'")
+        if config.rule == "hybrid" and config.baseline_weight:
+            raise ValueError(
+                f"baseline_weight={config.baseline_weight} is for rule='pure': 'hybrid' keeps the baseline from the core"
+            )
         if config.credit == "information" and self.environment.settings.reward == "dense":
             raise ValueError("credit='information' stands for the last answer's reward: use credit='return', or reward='sparse'")
         self.module: nn.Module = _Loss(new_player(config, self.environment), config, self.glimpses).to(self.device)

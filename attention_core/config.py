@@ -23,7 +23,7 @@ def check_at_least(config: Any, least: int, *names: str) -> None:
         ValueError: naming one that is not.
     """
     for name in names:
-        if getattr(config, name) < least:
+        if not getattr(config, name) >= least:  # so that NaN is refused as well
             raise ValueError(f"{name} must be at least {least}, got {getattr(config, name)}")
 
 
@@ -34,7 +34,7 @@ def check_above_zero(config: Any, *names: str) -> None:
         ValueError: naming one that is not.
     """
     for name in names:
-        if not getattr(config, name) > 0:  # so that NaN is refused as well
+        if not getattr(config, name) > 0:
             raise ValueError(f"{name} must be above 0, got {getattr(config, name)}")
 
 

@@ -400,6 +400,11 @@ def test_where_every_step_acts_every_step_is_learned_from(catch: ReinforceConfig
     assert found == pytest.approx(expected, rel=1e-4)
 
 
+def test_the_hybrid_rule_keeps_the_baseline_from_the_core(config: ReinforceConfig) -> None:
+    with pytest.raises(ValueError, match=r"baseline_weight=0\.5 is for rule='pure'"):
+        ReinforceLearner(dataclasses.replace(config, rule="hybrid", baseline_weight=0.5), Accelerator())
+
+
 def test_where_nothing_has_a_true_class_the_hybrid_rule_is_refused(catch: ReinforceConfig) -> None:
     with pytest.raises(ValueError, match="rule='hybrid' learns from true classes, which attention_env/Catch-v0 does not have"):
         ReinforceLearner(dataclasses.replace(catch, rule="hybrid"), Accelerator())

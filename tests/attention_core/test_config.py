@@ -66,6 +66,7 @@ def test_absent_yaml_is_a_missing_file(tmp_path: Path) -> None:
     ("name", "value"),
     [
         ("learning_rate", -1.0),
+        ("learning_rate", float("nan")),
         ("final_learning_rate", -1.0),
         ("warmup", -5),
         ("second_moment", 3.0),
