@@ -78,7 +78,7 @@ def _deviation(reference: str, config: ReinforceConfig) -> float:
 
 
 def _learner(config: ReinforceConfig, baseline: str, episodes: int, copies: int, seed: int, network: RAM) -> ReinforceLearner:
-    """Make a learner that uses a baseline, on whole returns, which every one can be taken from, at the parameters of a network."""
+    """Make a learner that uses a baseline, at the parameters of a network; of whole returns, as most baselines ask for."""
     pictures, samples = share_out(baseline, episodes, copies)
     settings: dict[str, Any] = {"baseline": baseline, "trace": 1.0, "batch_size": pictures, "samples": samples, "seed": seed}
     learner = ReinforceLearner(dataclasses.replace(config, **settings), make_accelerator(config.training))

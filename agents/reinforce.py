@@ -30,7 +30,7 @@ from attention_core.policy_gradient import (
     MovingAverage,
     baseline_loss,
     generalized_advantage,
-    held,
+    hold_last_return,
     leave_one_out,
     reinforce_loss,
     reward_to_go,
@@ -159,7 +159,7 @@ class _Loss(nn.Module):
             return episodes, 0.0
         if self.average is not None:
             return episodes, self.average(returns, episodes.playing)
-        compared = held(returns, episodes.playing)
+        compared = hold_last_return(returns, episodes.playing)
         if kind == "leave_one_out":
             return episodes, leave_one_out(compared, self.config.samples)
         if kind == "self_critical":

@@ -91,7 +91,7 @@ class TrainingConfig:
     validate_every: int = 1_000
     """Updates between two validations."""
     checkpoint_seconds: float = 60.0
-    """Seconds between two checkpoints."""
+    """Seconds between two checkpoints; there is one after every validation as well."""
     precision: Literal["no", "auto", "bf16", "fp16"] = "no"
     """What products of matrices are computed in: "no" mixed precision, "bf16" or "fp16"; "auto" takes bfloat16 where the device has
     it, float32 elsewhere. A CPU that has no bfloat16 imitates it, which takes several times as long."""

@@ -11,7 +11,7 @@ Any b_t that does not depend on the action at t leaves the expectation as it is;
 * "leave_one_out": the mean return of the other samples of the same example (`leave_one_out`; Kool, van Hoof, Welling 2019).
 * "self_critical": the return of the agent's own best guess on the same example (Rennie et al. 2017, arXiv 1612.00563).
 
-The last two compare episodes that may end apart: one that has ended is compared by its last return (`held`).
+The last two compare episodes that may end apart: one that has ended is compared by its last return (`hold_last_return`).
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def reinforce_loss(log_probabilities: Tensor, returns: Tensor, baseline: Tensor 
     return -(log_probabilities * (returns - baseline).detach()).sum(0).mean()
 
 
-def held(returns: Tensor, playing: Tensor) -> Tensor:
+def hold_last_return(returns: Tensor, playing: Tensor) -> Tensor:
     """Hold an episode's last return after its end, where there is nothing left to earn, for those to be compared with that go on.
 
     What is paid at the end is worth as much to a long episode as to a short one; beside 0, every late step of a long one would

@@ -400,12 +400,14 @@ def fit(
                 }
                 folder.log(progress.update, row)
                 bar.update(task, shown=_shown(row, learner.chooses, progress.best))
-            if progress.update % config.validate_every == 0 or last:
+            validating = progress.update % config.validate_every == 0 or last
+            if validating:
                 progress.check(accelerator)
                 step.averaged.keep(learner.module)
                 _validate(learner, step.averaged.module, progress, folder)
             stopping = max_seconds is not None and _agreed(accelerator, clock.elapsed() > max_seconds)
-            if last or stopping or _agreed(accelerator, clock.since_saved() > config.checkpoint_seconds):
+            # After a validation too: the best weights are kept by then, and belong to a checkpoint that goes on from there.
+            if validating or stopping or _agreed(accelerator, clock.since_saved() > config.checkpoint_seconds):
                 progress.check(accelerator)
                 clock.saved()
                 _save(accelerator, folder, progress, own)

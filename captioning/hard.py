@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from attention_core.policy_gradient import (
     MovingAverage,
     gumbel_noise,
-    held,
+    hold_last_return,
     leave_one_out,
     reinforce_loss,
     reward_to_go,
@@ -146,7 +146,7 @@ class _Loss(nn.Module):
         """Give the baseline that the settings ask for, and the episodes to learn from with their returns."""
         if self.average is not None:
             return episodes, returns, self.average(returns, episodes.playing)
-        compared = held(returns, episodes.playing)
+        compared = hold_last_return(returns, episodes.playing)
         if self.config.baseline == "leave_one_out":
             return episodes, returns, leave_one_out(compared, self.config.samples)
         if self.config.baseline == "self_critical":

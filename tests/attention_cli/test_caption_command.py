@@ -80,19 +80,8 @@ def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("reward", ["likelihood", "cider"])
 def test_two_processes_whose_captions_are_of_different_lengths_share_one_moving_average(reward: str, tmp_path: Path) -> None:
-    arguments = [
-        *TRAIN,
-        "--attention",
-        "hard",
-        "--baseline",
-        "moving_average",
-        "--reward",
-        reward,
-        "--batch-size",
-        "2",
-        "--threads",
-        "1",
-    ]
+    hard = ("--attention", "hard", "--baseline", "moving_average", "--reward", reward)
+    arguments = [*TRAIN, *hard, "--batch-size", "2", "--threads", "1"]
     log = tmp_path / "log"
     assert train_by_two([*arguments, "--out", str(tmp_path / "run")], log) == [0, 0], log.read_text()
     average = load_file(newest_weights(tmp_path / "run"))["average.updates"].flatten().tolist()

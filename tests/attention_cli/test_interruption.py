@@ -94,14 +94,24 @@ def test_killed_while_a_row_of_metrics_is_written_it_goes_on_to_the_same_numbers
 def test_killed_before_its_first_checkpoint_it_starts_anew(tmp_path: Path, undisturbed: dict[str, dict[str, Any]]) -> None:
     folder, log = tmp_path / "run", tmp_path / "log"
     arguments = [*TINY, "--out", str(folder)]
-    # At update 12 the metrics and the best weights are there, and the first checkpoint is about to be.
+    # At update 4 the metrics and the best weights are there, and the first checkpoint is about to be.
     rare = [*arguments, "--checkpoint-seconds", "1000"]
     assert Child(rare, log, kill=Moment("os", "rename", 1, below=".partial")).run() == -signal.SIGKILL
-    assert len(rows(folder)) == 6
+    assert [row["update"] for row in rows(folder)] == [4]
     assert Child(rare, log).run() == 0, log.read_text()
     found = contents(folder)
     assert found["rows"] == undisturbed["hybrid"]["rows"]
     assert found["best"] == undisturbed["hybrid"]["best"]
+
+
+def test_killed_after_a_validation_it_goes_on_from_there(tmp_path: Path, undisturbed: dict[str, dict[str, Any]]) -> None:
+    folder, log = tmp_path / "run", tmp_path / "log"
+    arguments = [*TINY, "--out", str(folder), "--checkpoint-seconds", "1000"]
+    assert Child(arguments, log, kill=Moment("os", "rename", 2, below=".partial")).run() == -signal.SIGKILL
+    assert _newest(folder) == f"{4:09d}"
+    assert Child(arguments, log).run() == 0, log.read_text()
+    found = contents(folder)
+    assert {**found, "config": ""} == {**undisturbed["hybrid"], "config": ""}
 
 
 def test_stopped_by_the_clock_it_goes_on_to_the_same_numbers(tmp_path: Path, undisturbed: dict[str, dict[str, Any]]) -> None:

@@ -15,7 +15,7 @@ from attention_core.policy_gradient import (
     gaussian_log_probability,
     generalized_advantage,
     gumbel_noise,
-    held,
+    hold_last_return,
     leave_one_out,
     logistic_noise,
     reinforce_loss,
@@ -184,8 +184,8 @@ def test_leave_one_out_is_the_mean_of_the_other_samples() -> None:
 def test_an_episode_that_has_ended_is_compared_by_its_last_return() -> None:
     playing = torch.tensor([[True, True, True], [True, True, False], [True, False, False]])
     rewards = torch.tensor([[0.0, 0.0, 5.0], [0.0, 5.0, 0.0], [5.0, 0.0, 0.0]])  # the same score for one, two and three steps
-    assert held(reward_to_go(rewards), playing).tolist() == [[5.0] * 3] * 3
-    assert held(torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 0.0], [7.0, 0.0, 0.0]]), playing).tolist() == [
+    assert hold_last_return(reward_to_go(rewards), playing).tolist() == [[5.0] * 3] * 3
+    assert hold_last_return(torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 0.0], [7.0, 0.0, 0.0]]), playing).tolist() == [
         [1.0, 2.0, 3.0],
         [4.0, 5.0, 3.0],
         [7.0, 5.0, 3.0],

@@ -176,9 +176,10 @@ def test_a_released_models_settings_are_those_that_its_last_command_asks_for(nam
     assert [main(words) for words, _ in released(name).steps(Path("runs"))] == [130] * len(asked)
     saved = yaml.safe_load((zoo.ZOO / name / "config.yaml").read_text(encoding="utf-8"))
     settings = to_dict(asked[-1])
-    if settings["training"]["precision"] == "auto":  # which was bfloat16 where they were trained
-        settings["training"]["precision"] = "bf16"
     saved = to_dict(from_dict(type(asked[-1]), {key: saved[key] for key in settings if key in saved}))
+    if settings["training"]["precision"] == "auto":  # before there was that, it was bfloat16
+        assert saved["training"]["precision"] in ("auto", "bf16")
+        settings["training"]["precision"] = saved["training"]["precision"]
     differing = {key: (value, saved[key]) for key, value in settings.items() if saved[key] != value}
     assert set(differing) <= CHOSEN_LATER, differing
 
