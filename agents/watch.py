@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -97,5 +96,7 @@ def _add_bars(picture: NDArray[np.uint8], probabilities: NDArray[np.float32], la
 
 def _colour(probability: float) -> tuple[int, int, int]:
     """Colour of the true class's probability: red at 0, yellow at ½, green at 1, none too dark to be read."""
-    red, green, blue, _ = mpl.colormaps["RdYlGn"](0.15 + 0.7 * probability)
+    from matplotlib import colormaps  # here: see `attention_core.curves`
+
+    red, green, blue, _ = colormaps["RdYlGn"](0.15 + 0.7 * probability)
     return round(red * 255), round(green * 255), round(blue * 255)

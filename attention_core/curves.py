@@ -5,10 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
-
 from attention_core.pictures import save_figure
 from attention_core.run_folder import RunFolder
 
@@ -26,6 +22,10 @@ def draw_panels(folder: RunFolder, panels: dict[str, list[str]], counted: str) -
     Returns:
         The picture's place.
     """
+    import matplotlib as mpl  # here, since it takes a second, for which a training need not wait at its start
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
+
     rows = list(folder.rows())
     lines = -(-len(panels) // 2)
     with mpl.rc_context(STYLE):

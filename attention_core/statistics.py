@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest, trim_mean
 
 Array = NDArray[np.float64]
 Strata = Sequence[Array]
@@ -36,6 +35,8 @@ def wilson_interval(count: int, total: int, confidence: float = 0.95) -> tuple[f
     """
     if total < 1 or not 0 <= count <= total:
         raise ValueError(f"a proportion needs 0 <= count <= total and total >= 1, got {count} of {total}")
+    from scipy.stats import binomtest  # here, since it takes half a second, and most of what imports this module never asks
+
     interval = binomtest(count, total).proportion_ci(confidence_level=confidence, method="wilson")
     return float(interval.low), float(interval.high)
 
@@ -49,6 +50,8 @@ def interquartile_mean(strata: Strata) -> Array:
     Returns:
         (…), the mean without the lowest and the highest quarter, each rounded down to whole scores.
     """
+    from scipy.stats import trim_mean
+
     means: Array = trim_mean(np.concatenate(strata, axis=-1), 0.25, axis=-1)
     return means
 

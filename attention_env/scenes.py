@@ -27,7 +27,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 
 from attention_core.splits import open_split
@@ -286,9 +285,11 @@ def _lay(canvas: NDArray[np.uint8], patch: NDArray[np.uint8], x: int, y: int) ->
 
 def _reshape(image: NDArray[np.uint8], angle: float, factor: float) -> NDArray[np.uint8]:
     """Turn and enlarge one channel about its centre, as `reshape` does."""
+    from scipy.ndimage import affine_transform  # here, since it takes a quarter of a second, and few pictures are turned
+
     cosine, sine = math.cos(angle) / factor, math.sin(angle) / factor
     back = np.array([[cosine, -sine], [sine, cosine]])  # from (y, x) there to (y, x) here
     centre = (np.array(image.shape) - 1) / 2
-    turned = ndimage.affine_transform(image.astype(np.float64), back, centre - back @ centre, order=1, mode="grid-constant")
+    turned = affine_transform(image.astype(np.float64), back, centre - back @ centre, order=1, mode="grid-constant")
     rounded: NDArray[np.uint8] = turned.round().astype(np.uint8)
     return rounded

@@ -56,6 +56,18 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+# Start --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_training_begins_without_what_only_its_end_needs() -> None:
+    command = (
+        "import sys, agents.train, captioning.train, generative.train, ocr.train, transformer.train\n"
+        "print({'matplotlib.figure', 'scipy.stats', 'scipy.ndimage', 'sklearn'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout == "set()\n"
+
+
 # Help ---------------------------------------------------------------------------------------------------------------
 
 HELP = [["--help"], ["-h"], [], ["rl", "--help"], *([area, verb, "--help"] for area, verb in COMMANDS)]
