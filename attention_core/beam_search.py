@@ -33,12 +33,17 @@ class Sequences(NamedTuple):
     scores: Tensor
 
 
+def change_each(state: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Change each tensor of a state, whatever tuples they lie in."""
+    if isinstance(state, Tensor):
+        return change(state)
+    parts = [change_each(part, change) for part in state]
+    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
+
+
 def select_rows(state: Any, rows: Tensor) -> Any:
     """Take rows of a state, in any order and any number of times."""
-    if isinstance(state, Tensor):
-        return state.index_select(0, rows)
-    parts = [select_rows(part, rows) for part in state]
-    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
+    return change_each(state, lambda part: part.index_select(0, rows))
 
 
 def _logs(scores: Tensor, forbidden: tuple[int, ...]) -> Tensor:

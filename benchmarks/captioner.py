@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from attention_core.zoo import pick_device
 from attention_env.captions import END, PAD, START, UNKNOWN
-from captioning.config import published_config
+from captioning.config import Search, published_config
 from captioning.decoder import Captioner, Scene
 from captioning.learner import losses
 from captioning.writing import CHUNK, write
@@ -72,7 +72,7 @@ def write_batched(captioner: Captioner, pictures: Tensor, beams: int) -> list[li
     """Write about all pictures as the package does."""
     captions = []
     for chunk in pictures.split(CHUNK):
-        found = write(captioner, chunk, LONGEST, beams, 1.0)
+        found = write(captioner, chunk, LONGEST, Search(beams, 1.0))
         captions += [row[:length] for row, length in zip(found.tokens.tolist(), found.lengths.tolist(), strict=True)]
     return captions
 

@@ -31,6 +31,22 @@ class Looked(NamedTuple):
     place: Tensor
 
 
+class Glances(NamedTuple):
+    """What looking at K places one by one gives, before it is settled which of them is the one looked at.
+
+    Attributes:
+        contexts: (B, K, D), ẑ_t before its gate at each.
+        log_shares: (B, K), log-probabilities of the K, which add up to 1.
+        places: (B, K).
+        weights: (B, L), α_t.
+    """
+
+    contexts: Tensor
+    log_shares: Tensor
+    places: Tensor
+    weights: Tensor
+
+
 def soft(annotations: Tensor, scores: Tensor) -> Looked:
     """Look everywhere at once, by weight: φ = Σ_i α_ti a_i (equation 13).
 
@@ -61,3 +77,18 @@ def hard(annotations: Tensor, scores: Tensor, gumbel: Tensor | None = None, ever
     if everywhere is not None:
         context = torch.where(everywhere[:, None], looked.context, context)
     return looked._replace(context=context, place=place)
+
+
+def glance(annotations: Tensor, log_weights: Tensor, order: Tensor, looks: int) -> Glances:
+    """Look at several places.
+
+    Args:
+        annotations: (P, L, D).
+        log_weights: (B, L), log α_t.
+        order: (B, L): the places where it is greatest are looked at.
+        looks: K, or L where there are fewer.
+    """
+    places = order.topk(min(looks, order.shape[1]), 1).indices
+    pictures = torch.arange(len(places), device=places.device) // (len(places) // len(annotations))
+    shares = log_weights.gather(1, places).log_softmax(1)
+    return Glances(annotations[pictures[:, None], places], shares, places, log_weights.exp())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal, NamedTuple, get_args
 
 from attention_core.config import TrainingConfig, check_above_zero, check_at_least, check_choices, check_share, from_dict, load_yaml
 
@@ -41,6 +41,14 @@ class FeatureConfig:
             raise ValueError(f"stride must be one of {', '.join(map(str, STRIDES))}, got {self.stride}")
         if self.size < self.stride:
             raise ValueError(f"size must be at least the stride, {self.stride}, got {self.size}")
+
+
+class Search(NamedTuple):
+    """How sentences are searched for; see `CaptionConfig`."""
+
+    beams: int = 1
+    length_power: float = 0.0
+    looks: int = 1
 
 
 @dataclass(frozen=True)
@@ -107,12 +115,19 @@ class CaptionConfig:
     """Beams of the search that writes captions, in validation and later."""
     length_power: float = 0.7
     """Sentences compete by log-probability over length to this power: 0 favours short ones, 1 takes the mean for each word."""
+    looks: int = 1
+    """Places that hard attention tries before each word, the likeliest ones; it goes on from the one that the word came of."""
     start: str = ""
     """A captioner of the same sizes whose weights to begin with, as a zoo name or a run folder."""
     training: TrainingConfig = field(default_factory=TrainingConfig)
     """The training loop."""
     seed: int = 0
     """Seed of weights, captions and places."""
+
+    @property
+    def search(self) -> Search:
+        """How it writes."""
+        return Search(self.beams, self.length_power, self.looks)
 
     @property
     def copies(self) -> int:
@@ -125,10 +140,16 @@ class CaptionConfig:
         Raises:
             ValueError: naming the setting that is wrong and what would be right.
         """
-        check_at_least(self, 1, "annotation_units", "hidden", "embedding", "attention_units", "least", "batch_size", "beams")
+        check_at_least(
+            self, 1, "annotation_units", "hidden", "embedding", "attention_units", "least", "batch_size", "beams", "looks"
+        )
         check_at_least(self, 0, "even", "length_power", "encoder_rate")
         if self.encoder_rate and (self.data == "scenes" or self.attention == "hard" or self.reward != "likelihood"):
             raise ValueError("encoder_rate is for data='flickr8k', attention='soft' and reward='likelihood' alone: leave it at 0")
+        if self.looks > 1 and self.attention == "soft":
+            raise ValueError(
+                f"looks is for attention='hard', since soft attention sees every place at once: leave it at 1, got {self.looks}"
+            )
         check_at_least(self, 1, "samples")
         check_above_zero(self, "temperature")
         check_at_least(self, 0, "location_weight", "entropy_weight")

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from attention_core.attention import Attention
 from attention_core.lstm import LSTMCell
 from attention_env.captions import PAD
-from captioning.attention import Looked, hard, soft
+from captioning.attention import Glances, Looked, glance, hard, soft
 from captioning.config import CaptionConfig
 from captioning.encoders import Encoder
 
@@ -116,6 +116,13 @@ class Captioner(nn.Module):
         if self.attends == "soft":
             return soft(scene.annotations, scores)
         return hard(scene.annotations, scores, gumbel, everywhere)
+
+    def glance(self, scene: Scene, state: State, looks: int) -> Glances:
+        """Look, with h_{t-1}, at the likeliest places, `looks` of them; with soft attention everywhere at once, a single look."""
+        looked = self.look(scene, state)
+        if self.attends == "hard":
+            return glance(scene.annotations, looked.log_weights, looked.log_weights, looks)
+        return Glances(looked.context[:, None], torch.zeros_like(looked.weights[:, :1]), looked.place[:, None], looked.weights)
 
     def advance(self, words: Tensor, context: Tensor, state: State) -> tuple[State, Tensor]:
         """Take in the word before, (B,), and what was looked at, ẑ_t before its gate, (B, units).

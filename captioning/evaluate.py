@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from attention_env.caption_scenes import FIRST_COLOUR, SceneSource
 from attention_env.captions import PAD, CaptionSource
 from attention_env.sentence_rewards import Cider
 from captioning import flickr8k
-from captioning.config import CaptionConfig, Places
+from captioning.config import CaptionConfig, Places, Search
 from captioning.decoder import Captioner
 from captioning.loading import load
 from captioning.scores import check_installed, score
@@ -30,7 +31,7 @@ def validate(captioner: Captioner, source: CaptionSource, config: CaptionConfig,
     Returns:
         Of scenes the share of wrong sentences and that of attention on what is named; else CIDEr-D with its sign turned.
     """
-    written = list(write_all(captioner, source, config.beams, config.length_power, device))
+    written = list(write_all(captioner, source, config.search, device))
     captions = [caption for chunk in written for caption in chunk.captions]
     references = references_of(source)
     if isinstance(source, SceneSource):
@@ -77,8 +78,7 @@ def attention_on_shape(source: SceneSource, written: list[Written]) -> float:
 def score_captions(
     captioner: Captioner,
     source: CaptionSource,
-    beams: int,
-    length_power: float,
+    search: Search,
     device: torch.device,
     places: Places = "attended",
 ) -> dict[str, Any]:
@@ -87,8 +87,7 @@ def score_captions(
     Args:
         captioner: in evaluation mode.
         source: the pictures.
-        beams: of the search.
-        length_power: see `captioning.writing.write`.
+        search: how they are written.
         device: where to compute.
         places: where it is let look.
 
@@ -98,14 +97,11 @@ def score_captions(
         written, rare words included.
 
     Raises:
-        ValueError: if there are no beams.
         captioning.scores.ScoreError: if they cannot be scored.
     """
-    if beams < 1:
-        raise ValueError(f"captions are searched for with at least one beam, got beams={beams}")
     if not isinstance(source, SceneSource):
         check_installed()
-    chunks, total = write_all(captioner, source, beams, length_power, device, places), -(-len(source) // CHUNK)
+    chunks, total = write_all(captioner, source, search, device, places), -(-len(source) // CHUNK)
     written = list(track(chunks, "writing captions", total, console=Console(stderr=True), transient=True))
     captions = [caption for chunk in written for caption in chunk.captions]
     if isinstance(source, SceneSource):
@@ -118,31 +114,29 @@ def score_captions(
 def report(
     reference: str,
     split: str,
-    beams: int | None,
-    length_power: float | None,
     device: torch.device,
     places: Places = "attended",
+    **search: Any,
 ) -> dict[str, Any]:
     """Score a saved captioner on every picture of a split.
 
     Args:
         reference: a zoo name, a run folder or a weights file.
         split: "train", "validation" or "test".
-        beams: of the search; None for the settings' own.
-        length_power: likewise.
         device: where to compute.
         places: where it is let look.
+        **search: `beams`, `length_power` and `looks`, each the settings' own if left out or None.
 
     Returns:
         The figures of `captioning.evaluate.score_captions`, and what they are of.
 
     Raises:
         ModelError: if there is none, or it is another kind of model.
+        ValueError: if it cannot write so.
     """
     captioner, config, vocabulary, name = load(reference, device)
-    beams = config.beams if beams is None else beams
-    length_power = config.length_power if length_power is None else length_power
+    config = replace(config, **{setting: value for setting, value in search.items() if value is not None})
     source = make_source(config, split, device, vocabulary)
-    figures = score_captions(captioner, source, beams, length_power, device, places)
+    figures = score_captions(captioner, source, config.search, device, places)
     about = {"examples": len(source), "split": split, "data": config.data, "attention": config.attention}
-    return {"model": name, **figures, **about, "places": places, "beams": beams, "length_power": length_power}
+    return {"model": name, **figures, **about, "places": places, **config.search._asdict()}

@@ -48,7 +48,7 @@ def describe(reference: str, picture: str, out: Path, device: torch.device) -> s
     """
     captioner, config, vocabulary, _ = load(reference, device)
     pixels, shown = _show(captioner, config, picture, device)
-    written = write_about(captioner, shown, LONGEST, config.beams, config.length_power)
+    written = write_about(captioner, shown, LONGEST, config.search)
     words = vocabulary.decode(written.captions[0])
     draw(pixels, words, written, config.attention == "hard", out)
     return " ".join(words)

@@ -5,6 +5,7 @@ What its looks are worth is told by `Wanderer`, the same decoder whose looks go 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -12,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attention_core.beam_search import Sequences, beam_search, greedy_search
+from attention_core.beam_search import Sequences, beam_search, change_each, greedy_search, select_rows
 from attention_core.policy_gradient import gumbel_noise
 from attention_env.captions import END, PAD, START, UNKNOWN, CaptionSource
-from captioning.attention import Looked, hard
-from captioning.config import Places
+from captioning.attention import Glances, glance
+from captioning.config import Places, Search
 from captioning.decoder import Captioner, Scene, State
 
 CHUNK = 50
@@ -33,12 +34,29 @@ class Written(NamedTuple):
     Attributes:
         captions: the numbers of each one's words, without the end.
         weights: (T, B, L), α_t of soft attention, which is also what hard attention's place was chosen by.
-        places: (T, B), the annotation looked at; of soft attention the one of greatest weight.
+        places: (T, B), the annotation looked at, of those that were tried the one that the word came of; of soft attention the one
+            of greatest weight.
     """
 
     captions: list[list[int]]
     weights: Tensor
     places: Tensor
+
+
+class Tried(NamedTuple):
+    """What comes of each of the K places that are tried before a word, in B beginnings of captions.
+
+    Attributes:
+        state: that of the writer after it has looked there, whose tensors are (B, K, …).
+        logs: (B, K, V), log p(place, word).
+        places: (B, K).
+        weights: (B, L), α_t.
+    """
+
+    state: Any
+    logs: Tensor
+    places: Tensor
+    weights: Tensor
 
 
 class Wandering(NamedTuple):
@@ -54,7 +72,7 @@ class Wandering(NamedTuple):
 
 
 class Wanderer:
-    """A captioner in all but where it looks: at one place for each word, as hard attention does, drawn uniformly.
+    """A captioner in all but where it looks: at as many places for each word as hard attention does, drawn uniformly.
 
     What it looks at is drawn beforehand for each picture, so all beams of a search look at the same, and it cannot choose among
     places by what comes of them.
@@ -73,10 +91,10 @@ class Wanderer:
         """See `Captioner.begin`."""
         return Wandering(self.captioner.begin(scene), self.noise)
 
-    def look(self, scene: Scene, state: Wandering) -> Looked:
+    def glance(self, scene: Scene, state: Wandering, looks: int) -> Glances:
         """Look somewhere, all places being alike."""
         noise = state.noise[:, 0]
-        return hard(scene.annotations, torch.zeros_like(noise), noise)
+        return glance(scene.annotations, torch.full_like(noise, -math.log(noise.shape[1])), noise, looks)
 
     def advance(self, words: Tensor, context: Tensor, state: Wandering) -> tuple[Wandering, Tensor]:
         """See `Captioner.advance`."""
@@ -84,51 +102,66 @@ class Wanderer:
         return Wandering(after, state.noise[:, 1:]), told
 
 
-def write(
-    captioner: Captioner | Wanderer,
-    annotations: Tensor,
-    longest: int,
-    beams: int = 1,
-    length_power: float = 0.0,
-) -> Sequences:
+def try_places(captioner: Captioner | Wanderer, scene: Scene, state: Any, words: Tensor, looks: int) -> Tried:
+    """Look at several places, and take in the word before, (B,), with what is at each of them."""
+    glances = captioner.glance(scene, state, looks)
+    rows, tried = glances.places.shape
+    every = torch.arange(rows, device=words.device).repeat_interleave(tried)
+    after, told = captioner.advance(words[every], glances.contexts.flatten(0, 1), select_rows(state, every))
+    logs = captioner.score(told).log_softmax(-1).view(rows, tried, -1) + glances.log_shares[:, :, None]
+    return Tried(change_each(after, lambda part: part.reshape(rows, tried, *part.shape[1:])), logs, glances.places, glances.weights)
+
+
+def settle(tried: Tried, words: Tensor) -> tuple[Any, Tensor]:
+    """Tell which place the words that were chosen, (B,), most likely came of: the state after a look there, and the place, (B,)."""
+    rows = torch.arange(len(words), device=words.device)
+    best = tried.logs[rows, :, words].argmax(1)
+    return change_each(tried.state, lambda part: part[rows, best]), tried.places[rows, best]
+
+
+@torch.no_grad()
+def write(captioner: Captioner | Wanderer, annotations: Tensor, longest: int, search: Search) -> Sequences:
     """Write a caption of each picture, free-running: every word follows those that it has written itself.
 
-    Hard attention looks where it most likely looks.
+    Hard attention looks where it most likely looks. With several looks it does so at each of the K likeliest places s, a word has
+    the probability Σ_s p(s) p(word | s), and it goes on as if it had looked only where the word that was chosen came of, at the
+    likeliest s given the word: K terms of the sum over places of Xu et al. 2015, equation 10.
 
     Args:
         captioner: in evaluation mode.
         annotations: (B, L, D).
         longest: words at most, the end included.
-        beams: of the search; 1 for the likeliest word every time.
-        length_power: the search compares log-probabilities over length to this power.
+        search: how.
     """
 
-    def step(words: Tensor, state: Any, scene: Scene) -> tuple[Tensor, Any]:
-        looked = captioner.look(scene, state)
-        state, told = captioner.advance(words, looked.context, state)
-        return captioner.score(told), state
+    def step(words: Tensor, before: Any, scene: Scene) -> tuple[Tensor, Any]:
+        state = settle(before, words)[0] if isinstance(before, Tried) else before
+        tried = try_places(captioner, scene, state, words, search.looks)
+        return tried.logs.logsumexp(1), tried
 
     scene = captioner.see(annotations)
     count, device = len(annotations), annotations.device
     begun = captioner.begin(scene)
-    if beams == 1:
+    if search.beams == 1:
         return greedy_search(step, begun, scene, count, START, END, longest, NEVER, device)
-    return beam_search(step, begun, scene, count, START, END, longest, beams, lambda length: length**length_power, NEVER, device)
+    return beam_search(
+        step, begun, scene, count, START, END, longest, search.beams, lambda length: length**search.length_power, NEVER, device
+    )
 
 
 @torch.no_grad()
-def write_about(captioner: Captioner | Wanderer, annotations: Tensor, longest: int, beams: int, length_power: float) -> Written:
+def write_about(captioner: Captioner | Wanderer, annotations: Tensor, longest: int, search: Search) -> Written:
     """Write a caption of each picture, (B, L, D), and tell where was looked for its words; see `write`."""
-    found = write(captioner, annotations, longest, beams, length_power)
+    found = write(captioner, annotations, longest, search)
     scene = captioner.see(annotations)
     state: Any = captioner.begin(scene)
     weights, places = [], []
     # Read again what was written: the search has looked at many beginnings that came to nothing.
-    for words in F.pad(found.tokens, (1, -1), value=START).T:
-        looked = captioner.look(scene, state)
-        state, _ = captioner.advance(words, looked.context, state)
-        weights.append(looked.weights)
-        places.append(looked.place)
+    for before, word in zip(F.pad(found.tokens, (1, -1), value=START).T, found.tokens.T, strict=True):
+        tried = try_places(captioner, scene, state, before, search.looks)
+        state, place = settle(tried, word)
+        weights.append(tried.weights)
+        places.append(place)
     rows = zip(found.tokens.tolist(), found.lengths.tolist(), strict=True)
     captions = [[word for word in row[:length] if word != END] for row, length in rows]
     return Written(captions, torch.stack(weights), torch.stack(places))
@@ -137,8 +170,7 @@ def write_about(captioner: Captioner | Wanderer, annotations: Tensor, longest: i
 def write_all(
     captioner: Captioner,
     source: CaptionSource,
-    beams: int,
-    length_power: float,
+    search: Search,
     device: torch.device,
     places: Places = "attended",
 ) -> Iterator[Written]:
@@ -152,4 +184,4 @@ def write_all(
         if places == "random":
             noise = gumbel_noise((len(chunk), source.longest, source.shape[0]), chance, torch.device("cpu"))
             writer = Wanderer(captioner, noise.to(device))
-        yield write_about(writer, source.shown(chunk, device), source.longest, beams, length_power)
+        yield write_about(writer, source.shown(chunk, device), source.longest, search)

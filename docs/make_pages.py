@@ -158,9 +158,7 @@ def _draw_captioner(id_: str, place: Path, device: torch.device) -> None:
     """Write the GIF of the released captioner, which writes its own words, on the first test scenes."""
     captioner, config, _, _ = captioning.loading.load(AGENTS[task_of(id_)], device)
     source = SceneSource("test")
-    written = write_about(
-        captioner, source.shown(torch.arange(EPISODES), device), source.longest, config.beams, config.length_power
-    )
+    written = write_about(captioner, source.shown(torch.arange(EPISODES), device), source.longest, config.search)
     env: gym.Env[Any, Any] = gym.make(id_, split="test", reward="cider", render_mode="rgb_array")
     frames = []
     for episode, caption in enumerate(written.captions):

@@ -112,7 +112,7 @@ def test_evaluation_prints_one_json_object(runs: dict[str, Path], capsys: pytest
 def test_scores_without_java_are_said_to_be_so(
     tokenizer: str, told: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("captioning.evaluate.report", lambda *_: {"bleu4": 20.0, "tokenizer": tokenizer})
+    monkeypatch.setattr("captioning.evaluate.report", lambda *_, **__: {"bleu4": 20.0, "tokenizer": tokenizer})
     status, said, complaint = run_in_process(["caption", "evaluate", "somewhere", "--json"], capsys)
     assert (status, json.loads(said)["tokenizer"]) == (0, tokenizer)
     assert ("no Java was found, so METEOR is left out" in complaint) == told
@@ -176,7 +176,8 @@ def test_a_scene_is_described_with_a_map_for_each_word(
             ["caption", "variance", "RUN"],
             "soft has soft attention and learned from likelihood: give a captioner with hard attention",
         ),
-        (["caption", "evaluate", "RUN", "--beams", "0"], "at least one beam"),
+        (["caption", "evaluate", "RUN", "--beams", "0"], "beams must be at least 1, got 0"),
+        (["caption", "evaluate", "RUN", "--looks", "2"], "looks is for attention='hard'"),
         (["draw", "evaluate", "RUN"], "is a model of kind 'captioner'"),
         ([*TRAIN, "--data", "coco"], "data='coco' is unknown"),
     ],

@@ -19,7 +19,7 @@ from attention_core.training import make_accelerator
 from attention_core.zoo import ModelError
 from attention_env.caption_scenes import SceneSource
 from attention_env.captions import END, SPECIAL, CaptionedPictures, Vocabulary
-from captioning.config import BASELINES, CaptionConfig, FeatureConfig, published_config
+from captioning.config import BASELINES, CaptionConfig, FeatureConfig, Search, published_config
 from captioning.decoder import Read
 from captioning.encoders import load_encoder
 from captioning.evaluate import attention_on_shape, exact, references_of, report, score_captions, validate
@@ -142,7 +142,7 @@ def test_validation_scores_a_captioner_of_scenes(tmp_path: Path) -> None:
     captioner, config, _, _ = load(str(folder.path), CPU)
     figures = validate(captioner, SceneSource("validation"), config, CPU)
     assert {*figures} == {"validation/error_rate", "validation/attention_on_shape"}
-    report_ = report(str(folder.path), "validation", None, None, CPU)
+    report_ = report(str(folder.path), "validation", CPU)
     assert report_["exact"] == pytest.approx(1 - figures["validation/error_rate"])
     assert report_["attention_on_shape"] == figures["validation/attention_on_shape"]
     assert (report_["examples"], report_["split"], report_["beams"]) == (2000, "validation", 1)
@@ -166,6 +166,8 @@ def test_validation_scores_a_captioner_of_scenes(tmp_path: Path) -> None:
         ({"label_smoothing": -0.1}, r"label_smoothing must be within 0 … 1"),
         ({"expected": 1.5}, r"expected must be within 0 … 1, got 1.5"),
         ({"length_power": -1.0}, "length_power must be at least 0"),
+        ({"looks": 0}, "looks must be at least 1"),
+        ({"looks": 2}, "looks is for attention='hard'"),
     ],
 )
 def test_settings_out_of_range_are_refused(change: dict[str, Any], message: str) -> None:
@@ -242,7 +244,7 @@ def test_flickr8k_comes_with_its_captions_and_features(data_folder: Path, tmp_pa
     captioner = SoftLearner(
         dataclasses.replace(SMALL, data="flickr8k", features=config.features, least=1), make_accelerator(FEW)
     ).captioner.eval()
-    figures = score_captions(captioner, validation, 2, 0.7, CPU)
+    figures = score_captions(captioner, validation, Search(2, 0.7), CPU)
     assert {"bleu1", "bleu4", "brevity_penalty", "meteor", "rouge_l", "cider"} <= {*figures}
     assert math.isfinite(
         validate(captioner, validation, dataclasses.replace(SMALL, data="flickr8k"), CPU)["validation/negative_cider"]
@@ -278,7 +280,7 @@ def test_an_encoder_of_its_own_learns_and_is_saved(data_folder: Path, tmp_path: 
     assert shown.shape == (2, 3, 64, 64)
     assert torch.equal(shown[0].flip(-1), shown[1])  # the second half are the same pictures mirrored
     assert torch.allclose(published.annotate(shown), source.annotations(torch.tensor([1, 7]), CPU), atol=0.01)
-    assert math.isfinite(report(str(folder.path), "validation", None, None, CPU)["cider"])
+    assert math.isfinite(report(str(folder.path), "validation", CPU)["cider"])
     learner = SoftLearner(config, make_accelerator(FEW))
     rates = [group.get("rate", 1.0) for group in learner.parameter_groups()]
     assert rates == [1.0, 0.5]
@@ -316,4 +318,4 @@ def test_what_cannot_be_scored_is_not_written_first(monkeypatch: pytest.MonkeyPa
     annotations = np.zeros((1, 3, 2), np.float32)
     source = CaptionedPictures("toy", Vocabulary((*SPECIAL, "a")), annotations, np.array([[(4, END)]]))
     with pytest.raises(ScoreError, match=r'pip install "attention-suite\[captioning\]"'):
-        score_captions(cast(Any, None), source, 1, 0.7, torch.device("cpu"))
+        score_captions(cast(Any, None), source, Search(), torch.device("cpu"))

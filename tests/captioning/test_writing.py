@@ -11,7 +11,7 @@ import torch
 from attention_core.policy_gradient import gumbel_noise
 from attention_env.caption_scenes import FIRST_COLOUR, SceneSource
 from attention_env.captions import END, PAD, START, UNKNOWN
-from captioning.config import CaptionConfig
+from captioning.config import CaptionConfig, Search
 from captioning.decoder import Captioner
 from captioning.evaluate import attention_on_shape, score_captions
 from captioning.writing import CHUNK, Wanderer, write, write_about, write_all
@@ -36,13 +36,15 @@ def make(source: SceneSource, attention: Literal["soft", "hard"] = "soft") -> Ca
     return captioner.eval()
 
 
-@pytest.mark.parametrize("attention", ["soft", "hard"])
+@pytest.mark.parametrize(("attention", "looks"), [("soft", 1), ("hard", 1), ("hard", 3)])
 @pytest.mark.parametrize("beams", [1, 3])
-def test_what_is_written_does_not_depend_on_the_batch(source: SceneSource, attention: Literal["soft", "hard"], beams: int) -> None:
+def test_what_is_written_does_not_depend_on_the_batch(
+    source: SceneSource, attention: Literal["soft", "hard"], looks: int, beams: int
+) -> None:
     captioner, annotations = make(source, attention), torch.randn(12, *source.shape, generator=torch.Generator().manual_seed(0))
-    together = write(captioner, annotations, LONGEST, beams, 0.7)
+    together = write(captioner, annotations, LONGEST, Search(beams, 0.7, looks))
     for row in range(12):
-        alone = write(captioner, annotations[row : row + 1], LONGEST, beams, 0.7)
+        alone = write(captioner, annotations[row : row + 1], LONGEST, Search(beams, 0.7, looks))
         assert torch.equal(alone.tokens[0], together.tokens[row])
     assert len({tuple(tokens) for tokens in together.tokens.tolist()}) > 1
 
@@ -52,14 +54,14 @@ def test_no_caption_holds_what_is_no_word(source: SceneSource) -> None:
     with torch.no_grad():
         captioner.output.bias[[PAD, START, UNKNOWN]] = 50.0
     for beams in (1, 3):
-        tokens = write(captioner, source.annotations(torch.arange(5), CPU), LONGEST, beams).tokens
+        tokens = write(captioner, source.annotations(torch.arange(5), CPU), LONGEST, Search(beams)).tokens
         assert not torch.isin(tokens, torch.tensor([PAD, START, UNKNOWN])).any()
 
 
 @pytest.mark.parametrize("attention", ["soft", "hard"])
 def test_places_are_those_looked_at_in_writing(source: SceneSource, attention: Literal["soft", "hard"]) -> None:
     captioner, annotations = make(source, attention), source.annotations(torch.arange(6), CPU)
-    written = write_about(captioner, annotations, LONGEST, 1, 0.0)
+    written = write_about(captioner, annotations, LONGEST, Search())
     for row, caption in enumerate(written.captions):
         scene = captioner.see(annotations[row : row + 1])
         state = captioner.begin(scene)
@@ -74,11 +76,47 @@ def test_places_are_those_looked_at_in_writing(source: SceneSource, attention: L
             assert int(scores.argmax()) == word
 
 
+@pytest.mark.parametrize("looks", [3, 1000])
+def test_a_word_is_as_likely_as_over_the_places_tried_and_goes_on_from_the_one_it_came_of(source: SceneSource, looks: int) -> None:
+    captioner, annotations = make(source, "hard"), source.annotations(torch.arange(6), CPU)
+    found = write(captioner, annotations, LONGEST, Search(looks=looks))
+    written = write_about(captioner, annotations, LONGEST, Search(looks=looks))
+    elsewhere = 0
+    for row in range(6):
+        scene = captioner.see(annotations[row : row + 1])
+        state, before, score = captioner.begin(scene), START, 0.0
+        for step, word in enumerate(found.tokens[row, : found.lengths[row]].tolist()):
+            weights = captioner.look(scene, state).weights[0].detach()
+            places = weights.argsort(descending=True)[:looks].tolist()
+            after, shares = {}, {}
+            for place in places:
+                after[place], told = captioner.advance(torch.tensor([before]), scene.annotations[:, place], state)
+                shares[place] = captioner.score(told)[0].softmax(-1).detach() * weights[place]
+            mixture = torch.stack(list(shares.values())).sum(0)
+            mixture[[PAD, START, UNKNOWN]] = 0
+            assert int(mixture.argmax()) == word
+            score += float((mixture[word] / mixture.sum()).log())
+            place = max(places, key=lambda place: float(shares[place][word]))
+            assert int(written.places[step, row]) == place
+            assert torch.allclose(written.weights[step, row], weights, atol=1e-6)
+            elsewhere += place != places[0]
+            state, before = after[place], word
+        assert score == pytest.approx(float(found.scores[row]), rel=1e-4)
+    assert elsewhere
+
+
+def test_beams_that_try_several_places_find_no_less_likely_captions(source: SceneSource) -> None:
+    captioner, annotations = make(source, "hard"), torch.randn(12, *source.shape, generator=torch.Generator().manual_seed(0))
+    greedy, found = (write(captioner, annotations, LONGEST, Search(beams, looks=3)).scores for beams in (1, 8))
+    assert (found >= greedy - 1e-5).all()
+    assert (found > greedy + 1e-3).any()
+
+
 def test_all_pictures_are_written_about_in_order(source: SceneSource) -> None:
     captioner = make(source)
-    chunks = list(write_all(captioner, source, 1, 0.0, CPU))
+    chunks = list(write_all(captioner, source, Search(), CPU))
     assert [len(chunk.captions) for chunk in chunks] == [CHUNK] * (len(source) // CHUNK)
-    last = write_about(captioner, source.annotations(torch.tensor([len(source) - 1]), CPU), LONGEST, 1, 0.0)
+    last = write_about(captioner, source.annotations(torch.tensor([len(source) - 1]), CPU), LONGEST, Search())
     assert chunks[-1].captions[-1] == last.captions[0]
 
 
@@ -88,7 +126,10 @@ def test_a_wanderer_looks_where_chance_has_it(source: SceneSource, attention: Li
     captioner, annotations = make(source, attention), source.annotations(torch.arange(6), CPU)
     noise = gumbel_noise((6, LONGEST, source.shape[0]), torch.Generator().manual_seed(0), CPU)
     wanderer = Wanderer(captioner, noise)
-    found, written = write(wanderer, annotations, LONGEST, beams), write_about(wanderer, annotations, LONGEST, beams, 0.0)
+    found, written = (
+        write(wanderer, annotations, LONGEST, Search(beams)),
+        write_about(wanderer, annotations, LONGEST, Search(beams)),
+    )
     assert torch.equal(written.places, noise.argmax(-1).T)
     assert torch.allclose(written.weights, torch.tensor(1 / source.shape[0]))
     scene = captioner.see(annotations)
@@ -108,7 +149,7 @@ def test_random_places_are_uniform_the_same_every_time_and_on_a_shape_as_often_a
     captioner = make(source)
     with torch.no_grad():
         captioner.output.bias[FIRST_COLOUR:] += 20.0  # it names something with nearly every word
-    written = list(write_all(captioner, source, 1, 0.0, CPU, "random"))
+    written = list(write_all(captioner, source, Search(), CPU, "random"))
     places = torch.cat([chunk.places.flatten() for chunk in written]).bincount(minlength=source.shape[0])
     expected = places.sum() / source.shape[0]
     assert ((places - expected).abs() < 5 * expected.sqrt()).all()
@@ -121,6 +162,6 @@ def test_random_places_are_uniform_the_same_every_time_and_on_a_shape_as_often_a
     on_shape = attention_on_shape(source, written)
     assert abs(on_shape - chance) < 4 * (chance / len(chances)) ** 0.5
 
-    figures = [score_captions(captioner, source, 1, 0.0, CPU, places) for places in ("attended", "random")]
+    figures = [score_captions(captioner, source, Search(), CPU, places) for places in ("attended", "random")]
     assert figures[1]["attention_on_shape"] == on_shape
     assert figures[0] != figures[1]
