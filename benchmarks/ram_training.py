@@ -191,12 +191,16 @@ def measure_published(asked: Arguments) -> None:
         print_row([f"`{id_}`", pictures, spread(rates["float32"]), spread(rates["bf16"]), ratio(rates, "bf16", "float32")])
 
 
-if __name__ == "__main__":
-    arguments = tyro.cli(Arguments, description=__doc__)
-    if arguments.threads is not None:
-        torch.set_num_threads(arguments.threads)
-    if arguments.published:
-        measure_published(arguments)
+def main(asked: Arguments) -> None:
+    """Measure what was asked for."""
+    if asked.threads is not None:
+        torch.set_num_threads(asked.threads)
+    if asked.published:
+        measure_published(asked)
     else:
-        for size in arguments.batches:
-            measure(size, arguments)
+        for size in asked.batches:
+            measure(size, asked)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Arguments, description=__doc__))

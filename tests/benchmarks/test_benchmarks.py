@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import itertools
-import os
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+import tyro
 from accelerate import Accelerator
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -135,18 +137,18 @@ def test_without_a_gpu_its_time_is_not_shared_out(script: Script, monkeypatch: p
 # The scripts --------------------------------------------------------------------------------------------------------------
 
 
-def test_the_speed_table_has_a_dash_where_nothing_is_measured() -> None:
+def test_the_speed_table_has_a_dash_where_nothing_is_measured(script: Script) -> None:
     words = ("--ids", DIGITS, "--sizes", "1", "2", "--rivals", "SyncVectorEnv", "AsyncVectorEnv", "--processes", "1")
-    ((head, one, two),) = tables("vector_env.py", *words, "--rounds", "1", "--seconds", "0.01")
+    ((head, one, two),) = tables(script("vector_env"), *words, "--rounds", "1", "--seconds", "0.01")
     assert head == ["environment", "n", "native, steps/s", "native / SyncVectorEnv", "native / AsyncVectorEnv"]
     assert_like(one, f"`{DIGITS}`", "1", SPREAD, RATIO, RATIO)
     assert_like(two, f"`{DIGITS}`", "2", SPREAD, RATIO, "–")
 
 
-def test_rivals_of_stable_baselines_are_measured_beside_the_bridge() -> None:
+def test_rivals_of_stable_baselines_are_measured_beside_the_bridge(script: Script) -> None:
     pytest.importorskip("stable_baselines3")
     words = ("--ids", DIGITS, "--sizes", "2", "--rivals", "DummyVecEnv", "SubprocVecEnv")
-    ((head, row),) = tables("vector_env.py", *words, "--rounds", "1", "--seconds", "0.01")
+    ((head, row),) = tables(script("vector_env"), *words, "--rounds", "1", "--seconds", "0.01")
     assert head[2:] == [
         "native, steps/s",
         "native in grid, steps/s",
@@ -157,10 +159,10 @@ def test_rivals_of_stable_baselines_are_measured_beside_the_bridge() -> None:
     assert_like(row, f"`{DIGITS}`", "2", SPREAD, SPREAD, SPREAD, RATIO, RATIO)
 
 
-def test_the_public_environment_is_measured_where_it_has_the_task() -> None:
+def test_the_public_environment_is_measured_where_it_has_the_task(script: Script) -> None:
     pytest.importorskip("ap_gym")
     words = ("--ids", DIGITS, CIRCLE_SQUARE, "--sizes", "2", "--rivals", "ap_gym")
-    ((_, other, same),) = tables("vector_env.py", *words, "--rounds", "1", "--seconds", "0.01")
+    ((_, other, same),) = tables(script("vector_env"), *words, "--rounds", "1", "--seconds", "0.01")
     assert_like(other, f"`{DIGITS}`", "2", SPREAD, "–")
     assert_like(same, f"`{CIRCLE_SQUARE}`", "2", SPREAD, RATIO)
 
@@ -175,36 +177,46 @@ def test_all_environments_are_measured_unless_some_are_named(script: Script) -> 
     assert script("on_device").Arguments().ids == tuple(attention_env.environment_ids())
 
 
-def test_the_device_tables(data_folder: Path) -> None:
+def test_the_device_tables(script: Script, data_folder: Path) -> None:
     words = ("--device", "cpu", "--ids", DIGITS, "--sizes", "4", "64", "--held", "20", "40", "60", "--rounds", "1")
-    (_, four, many), (_, *held) = tables("on_device.py", *words, "--seconds", "0.01")
+    (_, four, many), (_, *held) = tables(script("on_device"), *words, "--seconds", "0.01")
     assert_like(four, f"`{DIGITS}`", "4", SPREAD, SPREAD, SPREAD, r"\d+", SPREAD)
     assert_like(many, f"`{DIGITS}`", "64", SPREAD, SPREAD, SPREAD, "122", SPREAD)
     for row, count in zip(held, ("4", "64"), strict=True):
         assert_like(row, count, SPREAD, RATIO, RATIO)
 
 
-def test_the_training_benchmarks() -> None:
-    ((_, row),) = tables("ram_training.py", "--published", "--ids", DIGITS, "--rounds", "1", "--seconds", "0.01", "--threads", "1")
+def test_the_training_benchmarks(script: Script) -> None:
+    words = ("--published", "--ids", DIGITS, "--rounds", "1", "--seconds", "0.01", "--threads", "1")
+    ((_, row),) = tables(script("ram_training"), *words)
     assert_like(row, f"`{DIGITS}`", "128", SPREAD, SPREAD, RATIO)
 
 
-def test_the_retina_benchmark() -> None:
-    assert run("retina.py", "--batch", "4", "--rounds", "1", "--seconds", "0.01").count("retina, bytes / NumPy gather") == 4
-
-
-def run(name: str, *words: str) -> str:
-    """Run a script and return what it prints."""
-    command = [sys.executable, "-W", "error", str(FOLDER / name), *words]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600, check=False)
+def test_the_retina_benchmark_as_a_script() -> None:
+    words = ("--batch", "4", "--rounds", "1", "--seconds", "0.01")
+    command = [sys.executable, "-W", "error", str(FOLDER / "retina.py"), *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert done.stdout.count("retina, bytes / NumPy gather") == 4
 
 
-def tables(name: str, *words: str) -> list[list[list[str]]]:
-    """Run a script and return the cells of its tables, without the rules below their heads."""
-    found = re.findall(r"(?:^\|.*\|\n)+", run(name, *words), flags=re.MULTILINE)
+def test_all_scripts_are_run_alike() -> None:
+    scripts = [path for path in FOLDER.glob("*.py") if path.name != "side_by_side.py"]
+    assert len(scripts) == 10
+    for path in scripts:
+        assert path.read_text().endswith('if __name__ == "__main__":\n    main(tyro.cli(Arguments, description=__doc__))\n'), path
+
+
+def tables(script: ModuleType, *words: str) -> list[list[list[str]]]:
+    """Do what a script does with these words, and return the cells of its tables, without the rules below their heads."""
+    threads, said = torch.get_num_threads(), io.StringIO()
+    with pytest.MonkeyPatch.context() as changes, contextlib.redirect_stdout(said):
+        changes.setenv("OMP_NUM_THREADS", "1")  # the script sets it as well: put back afterwards
+        try:
+            script.main(tyro.cli(script.Arguments, args=words))
+        finally:
+            torch.set_num_threads(threads)
+    found = re.findall(r"(?:^\|.*\|\n)+", said.getvalue(), flags=re.MULTILINE)
     rows = [[line.strip("| ").split(" | ") for line in table.splitlines()] for table in found]
     return [[head, *others] for head, _, *others in rows]
 

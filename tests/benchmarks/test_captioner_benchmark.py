@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from types import ModuleType
-
 import pytest
 import torch
-from test_benchmarks import RATIO, SPREAD, assert_like, tables
+from test_benchmarks import RATIO, SPREAD, Script, assert_like, tables
 
 from attention_env.captions import END
 from captioning.config import CaptionConfig
@@ -17,7 +14,7 @@ CONFIG = CaptionConfig(annotation_units=8, hidden=12, embedding=8, attention_uni
 
 
 @pytest.mark.parametrize("beams", [1, 3])
-def test_the_plain_search_finds_the_captions_of_the_batched_one(script: Callable[[str], ModuleType], beams: int) -> None:
+def test_the_plain_search_finds_the_captions_of_the_batched_one(script: Script, beams: int) -> None:
     benchmark = script("captioner")
     torch.manual_seed(0)
     captioner = Captioner((6, 5), 30, CONFIG).eval()
@@ -32,9 +29,9 @@ def test_the_plain_search_finds_the_captions_of_the_batched_one(script: Callable
     assert len({len(caption) for caption in plain}) > 1
 
 
-def test_the_tables() -> None:
-    ((_, row),) = tables("captioner.py", "--rounds", "1", "--pictures", "2", "--beams", "2")
+def test_the_tables(script: Script) -> None:
+    ((_, row),) = tables(script("captioner"), "--rounds", "1", "--pictures", "2", "--beams", "2")
     assert_like(row, "2", SPREAD, SPREAD, RATIO, r"100\.0%")
-    ((_, *rows),) = tables("captioner.py", "--training", "--rounds", "1", "--seconds", "0.01")
+    ((_, *rows),) = tables(script("captioner"), "--training", "--rounds", "1", "--seconds", "0.01")
     for cells, precision in zip(rows, ("float32", "bfloat16"), strict=True):
         assert_like(cells, precision, SPREAD, r"\d+% \(\d+ to \d+\)")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
-from test_benchmarks import RATIO, SPREAD, assert_like, tables
+from test_benchmarks import RATIO, SPREAD, Script, assert_like, tables
 from torch import Tensor
 
 from generative.config import DRAWConfig
@@ -33,7 +31,7 @@ def copy_linear(plain: Any, weight: Tensor, bias: Tensor) -> None:
     plain.bias.copy_(bias)
 
 
-def test_the_plain_loop_is_the_same_model(script: Callable[[str], ModuleType]) -> None:
+def test_the_plain_loop_is_the_same_model(script: Script) -> None:
     torch.manual_seed(0)
     model, plain = DRAW((1, 28, 28), CONFIG), script("draw").PlainDRAW(CONFIG)
     with torch.no_grad():
@@ -51,13 +49,13 @@ def test_the_plain_loop_is_the_same_model(script: Callable[[str], ModuleType]) -
     assert plain(pictures.flatten(1)).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_the_tables() -> None:
+def test_the_tables(script: Script) -> None:
     few = ("--rounds", "1", "--seconds", "0.01")
-    ((_, row),) = tables("draw.py", "--no-compiled", *few)
+    ((_, row),) = tables(script("draw"), "--no-compiled", *few)
     assert_like(row, SPREAD, SPREAD, RATIO)
-    ((_, *rows),) = tables("draw.py", "--window", *few)
+    ((_, *rows),) = tables(script("draw"), "--window", *few)
     for cells, size, side in zip(rows, ("2×2", "5×5", "12×12"), ("28×28", "28×28", "100×100"), strict=True):
         assert_like(cells, size, side, SPREAD, SPREAD, RATIO)
-    ((_, *rows),) = tables("draw.py", "--memory", "--steps", "1", "2")
+    ((_, *rows),) = tables(script("draw"), "--memory", "--steps", "1", "2")
     for cells, steps in zip(rows, "12", strict=True):
         assert_like(cells, steps, r"[\d,]+")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from types import ModuleType
 
 import pytest
 import torch
-from test_benchmarks import RATIO, SPREAD, assert_like, tables
+from test_benchmarks import RATIO, SPREAD, Script, assert_like, tables
 
 from transformer.config import SIZES, Size
 from transformer.model import Transformer
@@ -18,7 +16,7 @@ SMALL = Size(layers=2, units=16, inner=24, heads=4)
 
 
 @torch.no_grad()
-def test_the_peer_computes_what_ours_does(script: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_peer_computes_what_ours_does(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
     benchmark = script("translation")
     monkeypatch.setitem(SIZES, "tiny", SMALL)
     config = dataclasses.replace(benchmark.make_config("tiny"), dropout=0.0)
@@ -41,7 +39,7 @@ def test_the_peer_computes_what_ours_does(script: Callable[[str], ModuleType], m
     assert torch.allclose(ours(source, target), theirs.train()(source, target), atol=1e-5)
 
 
-def test_batches_are_sentences_with_little_padding(script: Callable[[str], ModuleType]) -> None:
+def test_batches_are_sentences_with_little_padding(script: Script) -> None:
     benchmark = script("translation")
     for source, target in benchmark.make_batches(600):
         assert max(source.numel(), target[:, 1:].numel()) <= 600
@@ -52,9 +50,7 @@ def test_batches_are_sentences_with_little_padding(script: Callable[[str], Modul
 
 
 @pytest.mark.parametrize("way", ["cached", "anew", "marian"])
-def test_translations_have_the_length_asked_for(
-    script: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, way: str
-) -> None:
+def test_translations_have_the_length_asked_for(script: Script, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     if way == "marian":
         pytest.importorskip("transformers")
     benchmark = script("translation")
@@ -65,12 +61,12 @@ def test_translations_have_the_length_asked_for(
     assert not (written[:, :-1] == END).any()
 
 
-def test_the_tables() -> None:
+def test_the_tables(script: Script) -> None:
     few = ("--sizes", "tiny", "--rounds", "1")
-    ((_, row),) = tables("translation.py", *few, "--sentences", "2", "--length", "3")
+    ((_, row),) = tables(script("translation"), *few, "--sentences", "2", "--length", "3")
     beside = (SPREAD, RATIO, RATIO) if row[3] != "–" else ("–", RATIO, "–")
     assert_like(row, "tiny", SPREAD, SPREAD, *beside)
-    ((_, row),) = tables("translation.py", *few, "--training", "--seconds", "0.01", "--tokens", "200")
+    ((_, row),) = tables(script("translation"), *few, "--training", "--seconds", "0.01", "--tokens", "200")
     assert_like(row, "tiny", "float32", SPREAD, SPREAD, RATIO)
-    ((_, row),) = tables("translation.py", *few, "--memory", "--lengths", "8")
+    ((_, row),) = tables(script("translation"), *few, "--memory", "--lengths", "8")
     assert_like(row, "tiny", "8", r"\d+", r"\d+")
