@@ -122,8 +122,11 @@ def train(config: ReferenceConfig, place: Path, max_seconds: float | None = None
     """Train a reference, or go on with a training, to the same numbers; see `agents.registry.train`."""
     accelerator = make_accelerator(config.training)
     folder = RunFolder(place, writes=accelerator.is_main_process)
-    folder.begin({"kind": config.agent, **to_dict(config)})
-    fit(ReferenceLearner(config, accelerator), config.training, folder, accelerator, max_seconds)
+    settings = {"kind": config.agent, **to_dict(config)}
+    folder.check(settings)
+    learner = ReferenceLearner(config, accelerator)
+    folder.begin(settings)
+    fit(learner, config.training, folder, accelerator, max_seconds)
     if folder.writes:
         draw_panels(folder, PANELS, "updates")
     return folder

@@ -48,8 +48,10 @@ def train(config: ReinforceConfig, place: Path, max_seconds: float | None = None
     accelerator = make_accelerator(config.training)
     folder = RunFolder(place, writes=accelerator.is_main_process)
     settings = {"kind": KIND, **to_dict(config)}
+    folder.check(settings)
+    learner = ReinforceLearner(config, accelerator)
     folder.begin(settings)
-    fit(ReinforceLearner(config, accelerator), config.training, folder, accelerator, max_seconds)
+    fit(learner, config.training, folder, accelerator, max_seconds)
     if folder.writes:
         draw_panels(folder, PANELS, "updates")
     return folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -69,27 +69,37 @@ def figures_folder(model: str, asked: Path | None) -> Path:
     return folder / "figures" if (folder / "metrics.jsonl").exists() else Path()
 
 
-def print_run(folder: RunFolder, program: str) -> None:
+def print_run(folder: RunFolder, program: str, more: str = "") -> None:
     """Say where a training has left what, and what to do next; of several processes only the one that writes does.
 
     Args:
         folder: the run.
         program: the command that was called, such as "attention rl train".
+        more: what `evaluate` must be told beside the run.
     """
     if folder.writes:
         print(f"run folder  {folder.path}\nmetrics     {folder.metrics}\ncurves      {folder.figures / 'curves.png'}")
-        evaluate = f"{' '.join(program.split()[:2])} evaluate {folder.path}"
+        evaluate = f"{program.rsplit(' ', 1)[0]} evaluate {folder.path}{more}"
         print(f"next        {evaluate if folder.model.exists() else 'the same command again goes on: nothing was validated yet'}")
 
 
 def print_figures(figures: dict[str, Any], as_json: bool) -> None:
-    """Print an evaluation's figures as one JSON object or as a table."""
+    """Print an evaluation's figures as one JSON object or as a table, those of a part of the examples below its name."""
     if as_json:
         print(json.dumps(figures))
         return
+    figures = dict(_lines(figures))
     width = max(map(len, figures))
     for key, value in figures.items():
         print(f"{key:<{width}}  {value}")
+
+
+def _lines(figures: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in figures.items():
+        if isinstance(value, dict):
+            yield from _lines(value, f"{before}{key} ")
+        else:
+            yield f"{before}{key}", value
 
 
 @dataclass(frozen=True)

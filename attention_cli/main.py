@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from pathlib import Path
 
 # (area, verb): module and function below attention_cli, and what it does.
 COMMANDS: dict[tuple[str, str], tuple[str, str, str]] = {
@@ -64,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     module, function, _ = command
     try:
         run = getattr(importlib.import_module(f"attention_cli.{module}"), function)
-        status = run(words[2:], f"attention {words[0]} {words[1]}") or 0
+        status = run(words[2:], f"{_called_as()} {words[0]} {words[1]}") or 0
         sys.stdout.flush()
     except BrokenPipeError:
         return _reader_gone()
@@ -77,6 +78,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"attention: {error}", file=sys.stderr)
         return 2
     return int(status)
+
+
+def _called_as() -> str:
+    """How to call this again: `attention`, or a script that brings agents or environments of its own."""
+    script = Path(sys.argv[0])
+    return f"python {script}" if script.suffix == ".py" and script.name != "__main__.py" else "attention"
 
 
 def _reader_gone() -> int:

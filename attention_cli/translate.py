@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,9 @@ def train(arguments: list[str], program: str) -> None:
 
     config = asked.config
     usual = Path("runs") / f"{config.data}-{config.source}-{config.target}-{config.seed}"
-    print_run(train(config, asked.out or usual, asked.max_seconds), program)
+    # Files of one's own have no test split.
+    files = f" --files {shlex.join(config.validation_files)}" if config.data == "files" else ""
+    print_run(train(config, asked.out or usual, asked.max_seconds), program, files)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,13 @@ def write_gif(frames: list[list[Image.Image]], out: Path, milliseconds: int = 45
         out: the GIF's place.
         milliseconds: how long a frame is shown.
         last: how long the last one of each sequence is.
+
+    Raises:
+        ValueError: if the place is named as if it held something else.
+        attention_core.files.SaveError: if it cannot be written.
     """
+    if out.suffix.lower() != ".gif":
+        raise ValueError(f"{out} would be a GIF: let its name end with .gif")
     images = [frame for sequence in frames for frame in sequence]
     durations = [last if place == len(sequence) - 1 else milliseconds for sequence in frames for place in range(len(sequence))]
     write_atomically(

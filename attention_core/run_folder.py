@@ -70,7 +70,21 @@ class RunFolder:
         return folder
 
     def begin(self, settings: dict[str, Any]) -> None:
-        """Write the configuration, or, where there is a checkpoint to go on from, see that it is of the same settings.
+        """Write the configuration, all of it; see `check`.
+
+        Raises:
+            RunError: naming the settings that differ from those of a run that is there, or if there are weights of no run.
+        """
+        self.check(settings, complete=True)
+        if self.writes:
+            write_text_atomically(self.config, yaml.safe_dump(settings, sort_keys=False))
+
+    def check(self, settings: dict[str, Any], complete: bool = False) -> None:
+        """See, where there is a checkpoint to go on from, that it is of the same settings.
+
+        Args:
+            settings: what is asked for.
+            complete: whether that is all: settings that are there alone differ as well.
 
         Raises:
             RunError: naming the settings that differ, or if there are weights of no run.
@@ -83,14 +97,14 @@ class RunFolder:
             earlier = load_yaml(self.config)
             if not isinstance(earlier, dict):
                 raise RunError(f"{self.config} is not a mapping of settings")
+            if not complete:
+                earlier = {name: value for name, value in earlier.items() if name in settings}
             different = list(_differences(earlier, settings))
             if different:
                 raise RunError(
                     f"{self.path} holds a run of other settings; choose another folder, or the same settings to go on with it:\n  "
                     + "\n  ".join(different)
                 )
-        if self.writes:
-            write_text_atomically(self.config, yaml.safe_dump(settings, sort_keys=False))
 
     # Metrics --------------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
 from attention_env.envs.glimpse import GlimpseVectorEnv
+from attention_env.options import UnknownSettingError
 from attention_env.scenes import Scene
 
 Batch = TypeVar("Batch", bound=VectorEnv[Any, Any, Any])
@@ -29,6 +30,8 @@ def plain_errors(env: str) -> Iterator[None]:
     """
     try:
         yield
+    except UnknownSettingError as error:
+        raise ValueError(f"{env} cannot be made: {error}") from error
     except TypeError as error:
         raise ValueError(f"{env} is not a glimpse environment, or not with these settings: {error}") from error
     except ModuleNotFoundError as error:

@@ -19,6 +19,10 @@ CAPTION_REWARDS = ("likelihood", "cider", "bleu", "cider_bleu")
 OUTPUTS = ("numpy", "torch")
 
 
+class UnknownSettingError(TypeError):
+    """An environment has no such setting."""
+
+
 class BatchOptions(ABC):
     """What the settings of all environments have in common; a subclass is a dataclass that has these fields among its own.
 
@@ -46,12 +50,12 @@ class BatchOptions(ABC):
         """Merge an environment's defaults with what its user gave.
 
         Raises:
-            TypeError: if a keyword is not a setting.
+            UnknownSettingError: if a keyword is not a setting.
         """
         known = list(inspect.signature(cls).parameters)
         unknown = sorted(set(given) - set(known))
         if unknown:
-            raise TypeError(f"unknown setting {', '.join(unknown)}: {cls.kind} takes {', '.join(known)}")
+            raise UnknownSettingError(f"unknown setting {', '.join(unknown)}: {cls.kind} takes {', '.join(known)}")
         return cls(**{**defaults, **given})
 
     def _check_output(self) -> None:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
-from attention_core.config import to_dict
-from attention_core.curves import draw_panels
+from attention_core.carrying_out import begins_with_another, carry_out, open_run
 from attention_core.run_folder import RunFolder
 from attention_core.splits import closed_test_splits
-from attention_core.training import ERROR_RATE, fit, make_accelerator
+from attention_core.training import ERROR_RATE, make_accelerator
 from attention_core.zoo import begin_with
 from captioning.config import CaptionConfig
 from captioning.encoders import choose_weights
@@ -45,19 +42,16 @@ def train(config: CaptionConfig, place: Path, max_seconds: float | None = None) 
 
     Raises:
         attention_core.run_folder.RunError: if the folder holds a run of other settings or of another vocabulary.
+        attention_core.zoo.ModelError: if there is no such model to begin with, or it is another kind, or of other sizes.
         FloatingPointError: if a part of the loss is no finite number.
     """
     accelerator = make_accelerator(config.training)
     by_gradient = config.attention == "soft" and config.reward == "likelihood"
+    folder = open_run(config, place, accelerator)
     learner: CaptionLearner = SoftLearner(config, accelerator) if by_gradient else EpisodeLearner(config, accelerator)
-    folder = RunFolder(place, writes=accelerator.is_main_process)
+    if begins_with_another(config, folder):
+        begin_with(config.start, learner.captioner, "captioner")
     seen_by = choose_weights(config.features.encoder).path if config.data == "flickr8k" else ""
     made_for = {"shape": list(learner.source.shape), "words": " ".join(learner.source.vocabulary.words), "seen_by": seen_by}
-    folder.begin({"kind": config.kind, **made_for, **to_dict(config)})
-    if config.start and folder.newest_checkpoint() is None:
-        begin_with(config.start, learner.captioner, "captioner")
-    torch.manual_seed(config.seed + 2 + 1000 * accelerator.process_index)  # of dropout
-    fit(learner, config.training, folder, accelerator, max_seconds)
-    if folder.writes:
-        draw_panels(folder, {**TRAINING_PANELS, **PANELS[config.data]}, "updates")
+    carry_out(learner, config, folder, accelerator, {**TRAINING_PANELS, **PANELS[config.data]}, max_seconds, **made_for)
     return folder

@@ -10,12 +10,11 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from attention_core.config import to_dict
-from attention_core.curves import draw_panels
+from attention_core.carrying_out import begins_with_another, carry_out, open_run
 from attention_core.order import ShuffledIndex
 from attention_core.run_folder import RunFolder
 from attention_core.splits import closed_test_splits
-from attention_core.training import ERROR_RATE, SteadyLearner, apart, fit, make_accelerator, share_of
+from attention_core.training import ERROR_RATE, SteadyLearner, apart, make_accelerator, share_of
 from attention_core.zoo import begin_with
 from attention_env.classification import ClassifierLearner, picture_shape
 from generative.config import DRAWConfig, GenerativeConfig, ReaderConfig, VAEConfig
@@ -150,9 +149,11 @@ def train(config: GenerativeConfig, place: Path, max_seconds: float | None = Non
 
     Raises:
         attention_core.run_folder.RunError: if the folder holds a run of other settings.
+        attention_core.zoo.ModelError: if there is no such model to begin with, or it is another kind, or of other sizes.
         FloatingPointError: if a part of the loss is no finite number.
     """
     accelerator = make_accelerator(config.training)
+    folder = open_run(config, place, accelerator)
     learner: LatentLearner | ReaderLearner
     if isinstance(config, ReaderConfig):
         learner, panels = ReaderLearner(config, accelerator), READER_PANELS
@@ -160,12 +161,7 @@ def train(config: GenerativeConfig, place: Path, max_seconds: float | None = Non
     else:
         learner, panels = LatentLearner(config, accelerator), LATENT_PANELS
         made_for = {"shape": list(learner.pictures.shape), "classes": learner.pictures.classes}
-    folder = RunFolder(place, writes=accelerator.is_main_process)
-    folder.begin({"kind": config.kind, **made_for, **to_dict(config)})
-    if config.start and folder.newest_checkpoint() is None:
+    if begins_with_another(config, folder):
         begin_with(config.start, learner.module, "model", may_lack="blocks.")  # a reader's residual blocks; no other model has such
-    torch.manual_seed(config.seed + 2 + 1000 * accelerator.process_index)  # of dropout
-    fit(learner, config.training, folder, accelerator, max_seconds)
-    if folder.writes:
-        draw_panels(folder, panels, "updates")
+    carry_out(learner, config, folder, accelerator, panels, max_seconds, **made_for)
     return folder

@@ -11,11 +11,10 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from attention_core.config import to_dict
-from attention_core.curves import draw_panels
+from attention_core.carrying_out import begins_with_another, carry_out, open_run
 from attention_core.run_folder import RunFolder
 from attention_core.splits import closed_test_splits
-from attention_core.training import ERROR_RATE, Learner, fit, make_accelerator, share_of
+from attention_core.training import ERROR_RATE, Learner, make_accelerator, share_of
 from attention_core.zoo import begin_with
 from ocr.alphabet import encode
 from ocr.augment import augment
@@ -117,16 +116,13 @@ def train(config: OCRConfig, place: Path, max_seconds: float | None = None) -> R
         attention_core.run_folder.RunError: if the folder holds a run of other settings.
         attention_core.data_files.DataError: if crops or the list of words are missing.
         ocr.fonts.FontError: if there are no fonts to draw words with.
+        attention_core.zoo.ModelError: if there is no such model to begin with, or it is another kind, or of other sizes.
         FloatingPointError: if a part of the loss is no finite number.
     """
     accelerator = make_accelerator(config.training)
+    folder = open_run(config, place, accelerator)
     learner = ReaderLearner(config, accelerator)
-    folder = RunFolder(place, writes=accelerator.is_main_process)
-    folder.begin({"kind": config.kind, **to_dict(config)})
-    if config.start and folder.newest_checkpoint() is None:
+    if begins_with_another(config, folder):
         begin_with(config.start, learner.module, "reader")
-    torch.manual_seed(config.seed + 2 + 1000 * accelerator.process_index)  # of dropout
-    fit(learner, config.training, folder, accelerator, max_seconds)
-    if folder.writes:
-        draw_panels(folder, PANELS, "updates")
+    carry_out(learner, config, folder, accelerator, PANELS, max_seconds)
     return folder

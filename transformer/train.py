@@ -16,11 +16,10 @@ from numpy.random import Generator
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from attention_core.config import to_dict
-from attention_core.curves import draw_panels
+from attention_core.carrying_out import begins_with_another, carry_out, open_run
 from attention_core.run_folder import RunFolder
 from attention_core.splits import closed_test_splits
-from attention_core.training import ERROR_RATE, Learner, fit, make_accelerator
+from attention_core.training import ERROR_RATE, Learner, make_accelerator
 from attention_core.zoo import ModelError, begin_with, find_model
 from transformer.batches import Pair, TokenBatches, pad
 from transformer.config import TransformerConfig
@@ -181,19 +180,17 @@ def train(config: TransformerConfig, place: Path, max_seconds: float | None = No
     Raises:
         transformer.corpora.CorpusError: if files of one's own cannot be used.
         attention_core.run_folder.RunError: if the folder holds a run of other settings or of another vocabulary.
+        attention_core.zoo.ModelError: if there is no such model to begin with, or it is another kind, or of other sizes.
         FloatingPointError: if a part of the loss is no finite number.
     """
     accelerator = make_accelerator(config.training)
+    folder = open_run(config, place, accelerator)
     learner = TranslationLearner(config, accelerator)
-    folder = RunFolder(place, writes=accelerator.is_main_process)
-    folder.begin({"kind": config.kind, "merges": "\n".join(learner.vocabulary.merges), **to_dict(config)})
-    if config.start and folder.newest_checkpoint() is None:
+    merges = "\n".join(learner.vocabulary.merges)
+    if begins_with_another(config, folder):
         saved = find_model(config.start)
-        if saved.config.get("kind") == config.kind and saved.config.get("merges") != "\n".join(learner.vocabulary.merges):
+        if saved.config.get("kind") == config.kind and saved.config.get("merges") != merges:
             raise ModelError(f"start={config.start!r} has another vocabulary than these sentences give: its pieces would be others")
         begin_with(config.start, learner.module, "Transformer")
-    torch.manual_seed(config.seed + 2 + 1000 * accelerator.process_index)  # of dropout
-    fit(learner, config.training, folder, accelerator, max_seconds)
-    if folder.writes:
-        draw_panels(folder, PANELS, "updates")
+    carry_out(learner, config, folder, accelerator, PANELS, max_seconds, merges=merges)
     return folder

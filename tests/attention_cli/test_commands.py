@@ -17,6 +17,7 @@ from results import contents, rows
 
 import attention_env
 from agents.config import published_config
+from attention_cli.arguments import print_figures
 from attention_cli.main import COMMANDS, main
 from attention_core import data_files, zoo
 from attention_core.config import to_dict
@@ -66,6 +67,31 @@ def test_a_training_begins_without_what_only_its_end_needs() -> None:
     )
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout == "set()\n"
+
+
+# What is printed ----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_next_is_called_as_this_was(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for script, called in (
+        ("own/mine.py", "python own/mine.py"),
+        ("attention_cli/__main__.py", "attention"),
+        ("attention", "attention"),
+    ):
+        monkeypatch.setattr(sys, "argv", [script])
+        status, said, _ = run_in_process([*TRAIN, "--out", str(trained)], capsys)
+        assert status == 0
+        assert f"next        {called} rl evaluate {trained}\n" in said
+
+
+def test_figures_of_parts_are_lines_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    figures = {"model": "reader", "svt": {"accuracy": 0.5, "words": 647}}
+    print_figures(figures, as_json=False)
+    assert capsys.readouterr().out == "model         reader\nsvt accuracy  0.5\nsvt words     647\n"
+    print_figures(figures, as_json=True)
+    assert json.loads(capsys.readouterr().out) == figures
 
 
 # Help ---------------------------------------------------------------------------------------------------------------
@@ -269,7 +295,10 @@ WRONG = {
     "precision": ([*TRAIN, "--precision", "half"], "half"),
     "pair without a colon": ([*TRAIN, "--env-kwargs", "glimpses=3"], "'glimpses=3' is not key:value"),
     "pair that is not YAML": ([*TRAIN, "--env-kwargs", "start:[0.5"], "start"),
-    "setting of no environment": ([*TRAIN, "--env-kwargs", "glimpsez:3"], "unknown setting glimpsez"),
+    "setting of no environment": (
+        [*TRAIN, "--env-kwargs", "glimpsez:3"],
+        "attention_env/Digits-v0 cannot be made: unknown setting glimpsez",
+    ),
     "setting out of range": ([*TRAIN, "--env-kwargs", "glimpses:0"], "glimpses must be a whole number of at least 1"),
     "setting of the wrong type": ([*TRAIN, "--env-kwargs", "glimpses:few"], "glimpses must be a whole number"),
     "setting that the agent decides on": ([*TRAIN, "--env-kwargs", "output:numpy"], "output"),
@@ -315,6 +344,12 @@ def test_impossible_number_of_episodes_is_told(trained: Path, capsys: pytest.Cap
     status, _, complaint = run_in_process(["rl", "watch", str(trained), "--episodes", episodes], capsys)
     assert status == 2
     assert "episodes must be within 1" in complaint
+
+
+def test_a_gif_of_another_name_is_refused(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, complaint = run_in_process(["rl", "watch", str(trained), "--out", str(tmp_path / "scan.txt")], capsys)
+    assert (status, list(tmp_path.iterdir())) == (2, [])
+    assert "scan.txt would be a GIF: let its name end with .gif" in complaint
 
 
 def test_run_of_other_settings_is_not_overwritten(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

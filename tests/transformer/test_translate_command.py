@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -22,7 +23,10 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     file, folder = str(tmp_path / "pairs.tsv"), tmp_path / "run"
     own = ["--data", "files", "--train-files", file, "--validation-files", file, "--vocabulary", "270", "--longest", "24"]
     assert main(["translate", "train", *own, *FEW.split(), "--out", str(folder)]) == 0
-    assert "translate evaluate" in capsys.readouterr().out
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said == f"next        attention translate evaluate {folder} --files {file}"
+    assert main(shlex.split(said)[2:]) == 0
+    capsys.readouterr()
     return folder
 
 
