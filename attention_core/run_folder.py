@@ -33,7 +33,7 @@ class RunFolder:
     """One run's folder.
 
     Args:
-        path: the folder; made if it is not there.
+        path: the folder; `begin` makes it.
         writes: whether this process may write; of several processes only the first does.
     """
 
@@ -41,11 +41,6 @@ class RunFolder:
         self.path = path
         self.writes = writes
         self._events: SummaryWriter | None = None
-        if writes:
-            try:
-                path.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise SaveError(f"{path} cannot be a run folder ({error}); choose another place") from error
 
     @property
     def config(self) -> Path:
@@ -70,13 +65,18 @@ class RunFolder:
         return folder
 
     def begin(self, settings: dict[str, Any]) -> None:
-        """Write the configuration, all of it; see `check`.
+        """Make the folder and write the configuration, all of it; see `check`.
 
         Raises:
             RunError: naming the settings that differ from those of a run that is there, or if there are weights of no run.
+            SaveError: if they cannot be written.
         """
         self.check(settings, complete=True)
         if self.writes:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise SaveError(f"{self.path} cannot be a run folder ({error}); choose another place") from error
             write_text_atomically(self.config, yaml.safe_dump(settings, sort_keys=False))
 
     def check(self, settings: dict[str, Any], complete: bool = False) -> None:
@@ -88,7 +88,10 @@ class RunFolder:
 
         Raises:
             RunError: naming the settings that differ, or if there are weights of no run.
+            SaveError: if there is something else than a folder.
         """
+        if self.path.exists() and not self.path.is_dir():
+            raise SaveError(f"{self.path} cannot be a run folder, since it is a file; choose another place")
         if self.newest_checkpoint() is None and self.model.exists() and not self.metrics.exists():
             raise RunError(
                 f"{self.path} holds weights that no training here has left, such as a released model: choose another folder"

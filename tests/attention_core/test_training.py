@@ -241,6 +241,7 @@ def test_metrics_of_a_training_killed_before_its_first_checkpoint_are_made_again
     whole = train(Line(), tmp_path / "whole")
     # What such a training leaves: rows, perhaps a model, no checkpoint.
     killed = RunFolder(tmp_path / "killed")
+    killed.begin({})
     killed.log(4, {"losses/square": 123.0})
     killed.close()
     again = train(Line(), tmp_path / "killed")
