@@ -48,13 +48,13 @@ class Tried(NamedTuple):
 
     Attributes:
         state: that of the writer after it has looked there, whose tensors are (B, K, …).
-        logs: (B, K, V), log p(place, word).
+        scores: (B, K, V), log p(place, word); of a single place the words' scores, unnormalised, which saves two passes over them.
         places: (B, K).
         weights: (B, L), α_t.
     """
 
     state: Any
-    logs: Tensor
+    scores: Tensor
     places: Tensor
     weights: Tensor
 
@@ -108,14 +108,17 @@ def try_places(captioner: Captioner | Wanderer, scene: Scene, state: Any, words:
     rows, tried = glances.places.shape
     every = torch.arange(rows, device=words.device).repeat_interleave(tried)
     after, told = captioner.advance(words[every], glances.contexts.flatten(0, 1), select_rows(state, every))
-    logs = captioner.score(told).log_softmax(-1).view(rows, tried, -1) + glances.log_shares[:, :, None]
-    return Tried(change_each(after, lambda part: part.reshape(rows, tried, *part.shape[1:])), logs, glances.places, glances.weights)
+    scores = captioner.score(told).view(rows, tried, -1)
+    if tried > 1:
+        scores = scores.log_softmax(-1) + glances.log_shares[:, :, None]
+    state = change_each(after, lambda part: part.reshape(rows, tried, *part.shape[1:]))
+    return Tried(state, scores, glances.places, glances.weights)
 
 
 def settle(tried: Tried, words: Tensor) -> tuple[Any, Tensor]:
     """Tell which place the words that were chosen, (B,), most likely came of: the state after a look there, and the place, (B,)."""
     rows = torch.arange(len(words), device=words.device)
-    best = tried.logs[rows, :, words].argmax(1)
+    best = tried.scores[rows, :, words].argmax(1)
     return change_each(tried.state, lambda part: part[rows, best]), tried.places[rows, best]
 
 
@@ -137,7 +140,7 @@ def write(captioner: Captioner | Wanderer, annotations: Tensor, longest: int, se
     def step(words: Tensor, before: Any, scene: Scene) -> tuple[Tensor, Any]:
         state = settle(before, words)[0] if isinstance(before, Tried) else before
         tried = try_places(captioner, scene, state, words, search.looks)
-        return tried.logs.logsumexp(1), tried
+        return tried.scores[:, 0] if tried.scores.shape[1] == 1 else tried.scores.logsumexp(1), tried
 
     scene = captioner.see(annotations)
     count, device = len(annotations), annotations.device
