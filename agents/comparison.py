@@ -223,7 +223,7 @@ def compare(config: ComparisonConfig, out: Path, jobs: int, backend: str) -> lis
     out = out.resolve()
     cells = plan_cells(config)
     for cell in cells:
-        RunFolder(out / "cells" / cell.name, writes=False).begin(_settings(cell))
+        RunFolder(out / "cells" / cell.name, writes=False).check(_settings(cell), complete=True)
     write_text_atomically(out / PLAN, yaml.safe_dump(dataclasses.asdict(config), sort_keys=False))
     results = {cell.name: read_result(out, cell.name) for cell in cells}
     missing = {

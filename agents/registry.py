@@ -152,11 +152,15 @@ def watch(reference: str, out: Path, split: str = "test", episodes: int = 8, see
 
     Raises:
         attention_core.zoo.ModelError: if there is none, or it is of a kind that is no agent.
-        ValueError: if it looks nowhere, since it sees the whole picture at once, or if there are not so many pictures.
+        ValueError: if it looks nowhere, since it sees the whole picture at once, if there are not so many pictures, or if the place
+            is not named as a GIF's.
     """
+    from attention_core.pictures import check_gif
+
     kind = kind_of(reference)
     if issubclass(AGENTS[kind].config, ReferenceConfig):
         raise ValueError(f"{reference} is of kind {kind!r}, which sees the whole picture at once: there is no scan path to watch")
+    check_gif(out)
     _module_of(kind).write_scan(reference, out, split, episodes, seed)
 
 

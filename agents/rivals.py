@@ -119,8 +119,11 @@ def train(config: SB3Config, place: Path, max_seconds: float | None = None) -> R
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ValueError(f"{config.agent} learns in one process: start it without accelerate launch or torchrun")
     folder = RunFolder(place)
-    folder.begin({"kind": config.agent, **to_dict(config)})
-    _Training(config, folder).go_on(max_seconds)
+    settings = {"kind": config.agent, **to_dict(config)}
+    folder.check(settings)
+    training = _Training(config, folder)
+    folder.begin(settings)
+    training.go_on(max_seconds)
     draw_panels(folder, PANELS, "environment steps")
     return folder
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,12 +80,12 @@ def print_run(folder: RunFolder, program: str, more: str = "") -> None:
     """
     if folder.writes:
         print(f"run folder  {folder.path}\nmetrics     {folder.metrics}\ncurves      {folder.figures / 'curves.png'}")
-        evaluate = f"{program.rsplit(' ', 1)[0]} evaluate {folder.path}{more}"
+        evaluate = f"{program.rsplit(' ', 1)[0]} evaluate {shlex.quote(str(folder.path))}{more}"
         print(f"next        {evaluate if folder.model.exists() else 'the same command again goes on: nothing was validated yet'}")
 
 
 def print_figures(figures: dict[str, Any], as_json: bool) -> None:
-    """Print an evaluation's figures as one JSON object or as a table, those of a part of the examples below its name."""
+    """Print an evaluation's figures as one JSON object or as a table, in which what has parts has a line for each of them."""
     if as_json:
         print(json.dumps(figures))
         return

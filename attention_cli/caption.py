@@ -55,7 +55,7 @@ class EvaluateArguments:
     """Beams of the search; the settings' own by default."""
     length_power: float | None = None
     """Sentences compete by log-probability over length to this power; the settings' own by default."""
-    looks: int | None = None
+    tries: int | None = None
     """Places that hard attention tries before each word; the settings' own by default."""
     places: Places = "attended"
     """Where it looks: where its attention is, or, to be measured by, at places that are drawn uniformly."""
@@ -70,8 +70,7 @@ def evaluate(arguments: list[str], program: str) -> None:
     from captioning.evaluate import report
     from captioning.scores import NO_JAVA
 
-    search = {"beams": asked.beams, "length_power": asked.length_power, "looks": asked.looks}
-    figures = report(asked.model, asked.split, pick_device(), asked.places, **search)
+    figures = report(asked.model, asked.split, pick_device(), asked.places, asked.beams, asked.length_power, asked.tries)
     print_figures(figures, asked.json)
     if figures.get("tokenizer") == "python":
         print(NO_JAVA, file=sys.stderr)

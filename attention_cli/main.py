@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -65,7 +66,8 @@ def main(arguments: list[str] | None = None) -> int:
     module, function, _ = command
     try:
         run = getattr(importlib.import_module(f"attention_cli.{module}"), function)
-        status = run(words[2:], f"{_called_as()} {words[0]} {words[1]}") or 0
+        called = _called_as() if arguments is None else "attention"
+        status = run(words[2:], f"{called} {words[0]} {words[1]}") or 0
         sys.stdout.flush()
     except BrokenPipeError:
         return _reader_gone()
@@ -83,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _called_as() -> str:
     """How to call this again: `attention`, or a script that brings agents or environments of its own."""
     script = Path(sys.argv[0])
-    return f"python {script}" if script.suffix == ".py" and script.name != "__main__.py" else "attention"
+    return f"python {shlex.quote(str(script))}" if script.suffix == ".py" and script.name != "__main__.py" else "attention"
 
 
 def _reader_gone() -> int:

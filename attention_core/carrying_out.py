@@ -12,7 +12,7 @@ from attention_core.config import TrainingConfig, to_dict
 from attention_core.curves import draw_panels
 from attention_core.run_folder import RunFolder
 from attention_core.training import Learner, fit
-from attention_core.zoo import find_model
+from attention_core.zoo import ModelError, find_model
 
 
 class TrainingSettings(Protocol):
@@ -38,12 +38,18 @@ def open_run(config: TrainingSettings, place: Path, accelerator: Accelerator) ->
 
     Raises:
         attention_core.run_folder.RunError: if it holds a run of other settings.
-        attention_core.zoo.ModelError: if there is no such model to begin with.
+        attention_core.files.SaveError: if there can be no such folder.
+        attention_core.zoo.ModelError: if there is no such model to begin with, or it is of another kind.
     """
     folder = RunFolder(place, writes=accelerator.is_main_process)
     folder.check(_settings(config))
     if begins_with_another(config, folder):
-        find_model(config.start)
+        try:
+            kind = find_model(config.start).config.get("kind")
+        except ModelError as error:
+            raise ModelError(f"start={config.start!r} cannot be begun with: {error}") from error
+        if kind != config.kind:
+            raise ModelError(f"start={config.start!r} is a model of kind {kind!r}: begin with one of kind {config.kind!r}")
     return folder
 
 

@@ -29,6 +29,16 @@ def save_figure(figure: Figure, path: Path, dots: int) -> None:
     write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=dots, format=kind))
 
 
+def check_gif(out: Path) -> None:
+    """See that a GIF's place is not named as if it held something else.
+
+    Raises:
+        ValueError: if it is.
+    """
+    if out.suffix.lower() not in ("", ".gif"):
+        raise ValueError(f"{out} would be a GIF: let its name end with .gif")
+
+
 def write_gif(frames: list[list[Image.Image]], out: Path, milliseconds: int = 450, last: int = 1500) -> None:
     """Write sequences one after the other, each ending on a longer look.
 
@@ -39,11 +49,8 @@ def write_gif(frames: list[list[Image.Image]], out: Path, milliseconds: int = 45
         last: how long the last one of each sequence is.
 
     Raises:
-        ValueError: if the place is named as if it held something else.
         attention_core.files.SaveError: if it cannot be written.
     """
-    if out.suffix.lower() != ".gif":
-        raise ValueError(f"{out} would be a GIF: let its name end with .gif")
     images = [frame for sequence in frames for frame in sequence]
     durations = [last if place == len(sequence) - 1 else milliseconds for sequence in frames for place in range(len(sequence))]
     write_atomically(

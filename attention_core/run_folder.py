@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -88,10 +89,13 @@ class RunFolder:
 
         Raises:
             RunError: naming the settings that differ, or if there are weights of no run.
-            SaveError: if there is something else than a folder.
+            SaveError: if there can be no such folder, or it cannot be written to.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise SaveError(f"{self.path} cannot be a run folder, since it is a file; choose another place")
+        there = next(place for place in (self.path, *self.path.absolute().parents) if place.exists())
+        if not there.is_dir():
+            raise SaveError(f"{self.path} cannot be a run folder, since {there} is a file; choose another place")
+        if self.writes and not os.access(there, os.W_OK):
+            raise SaveError(f"{self.path} cannot be a run folder, since {there} may not be written to; choose another place")
         if self.newest_checkpoint() is None and self.model.exists() and not self.metrics.exists():
             raise RunError(
                 f"{self.path} holds weights that no training here has left, such as a released model: choose another folder"
@@ -120,6 +124,7 @@ class RunFolder:
         if not self.writes:
             return
         try:
+            self.path.mkdir(parents=True, exist_ok=True)
             with open(self.metrics, "a", encoding="utf-8") as stream:
                 stream.write(json.dumps({"update": update, **values}) + "\n")
             if self._events is None:

@@ -36,8 +36,8 @@ class Glances(NamedTuple):
 
     Attributes:
         contexts: (B, K, D), ẑ_t before its gate at each.
-        log_shares: (B, K), log-probabilities of the K, which add up to 1.
-        places: (B, K).
+        log_shares: (B, K), log-probabilities, given that it is one of the K.
+        places: (B, K), the likeliest first.
         weights: (B, L), α_t.
     """
 
@@ -72,23 +72,26 @@ def hard(annotations: Tensor, scores: Tensor, gumbel: Tensor | None = None, ever
     """
     looked = soft(annotations, scores)
     place = looked.place if gumbel is None else sample_categorical(scores, gumbel)
-    rows = torch.arange(len(place), device=place.device)
-    context = annotations[rows // (len(place) // len(annotations)), place]
+    context = annotations[_pictures(annotations, place), place]
     if everywhere is not None:
         context = torch.where(everywhere[:, None], looked.context, context)
     return looked._replace(context=context, place=place)
 
 
-def glance(annotations: Tensor, log_weights: Tensor, order: Tensor, looks: int) -> Glances:
+def glance(annotations: Tensor, scores: Tensor, order: Tensor, tries: int) -> Glances:
     """Look at several places.
 
     Args:
         annotations: (P, L, D).
-        log_weights: (B, L), log α_t.
+        scores: (B, L), e_t.
         order: (B, L): the places where it is greatest are looked at.
-        looks: K, or L where there are fewer.
+        tries: K, or L where there are fewer.
     """
-    places = order.topk(min(looks, order.shape[1]), 1).indices
-    pictures = torch.arange(len(places), device=places.device) // (len(places) // len(annotations))
-    shares = log_weights.gather(1, places).log_softmax(1)
-    return Glances(annotations[pictures[:, None], places], shares, places, log_weights.exp())
+    places = order.topk(min(tries, order.shape[1]), 1).indices
+    contexts = annotations[_pictures(annotations, places)[:, None], places]
+    return Glances(contexts, scores.gather(1, places).log_softmax(1), places, scores.softmax(-1))
+
+
+def _pictures(annotations: Tensor, places: Tensor) -> Tensor:
+    """Tell which of P pictures each of B rows is about, those of a picture lying next to each other."""
+    return torch.arange(len(places), device=places.device) // (len(places) // len(annotations))

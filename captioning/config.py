@@ -44,11 +44,11 @@ class FeatureConfig:
 
 
 class Search(NamedTuple):
-    """How sentences are searched for; see `CaptionConfig`."""
+    """How sentences are searched for, the likeliest word after the other if nothing is said; see `CaptionConfig`."""
 
     beams: int = 1
     length_power: float = 0.0
-    looks: int = 1
+    tries: int = 1
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,9 @@ class CaptionConfig:
     """Beams of the search that writes captions, in validation and later."""
     length_power: float = 0.7
     """Sentences compete by log-probability over length to this power: 0 favours short ones, 1 takes the mean for each word."""
-    looks: int = 1
-    """Places that hard attention tries before each word, the likeliest ones; it goes on from the one that the word came of."""
+    tries: int = 1
+    """Places that hard attention tries before each word that it writes, in validation and later: the likeliest ones, all where
+    there are fewer; it goes on from the one that the word came of."""
     start: str = ""
     """A captioner of the same sizes whose weights to begin with, as a zoo name or a run folder."""
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -127,7 +128,7 @@ class CaptionConfig:
     @property
     def search(self) -> Search:
         """How it writes."""
-        return Search(self.beams, self.length_power, self.looks)
+        return Search(self.beams, self.length_power, self.tries)
 
     @property
     def copies(self) -> int:
@@ -141,14 +142,14 @@ class CaptionConfig:
             ValueError: naming the setting that is wrong and what would be right.
         """
         check_at_least(
-            self, 1, "annotation_units", "hidden", "embedding", "attention_units", "least", "batch_size", "beams", "looks"
+            self, 1, "annotation_units", "hidden", "embedding", "attention_units", "least", "batch_size", "beams", "tries"
         )
         check_at_least(self, 0, "even", "length_power", "encoder_rate")
         if self.encoder_rate and (self.data == "scenes" or self.attention == "hard" or self.reward != "likelihood"):
             raise ValueError("encoder_rate is for data='flickr8k', attention='soft' and reward='likelihood' alone: leave it at 0")
-        if self.looks > 1 and self.attention == "soft":
+        if self.tries > 1 and self.attention == "soft":
             raise ValueError(
-                f"looks is for attention='hard', since soft attention sees every place at once: leave it at 1, got {self.looks}"
+                f"tries is for attention='hard', since soft attention sees every place at once: leave it at 1, got {self.tries}"
             )
         check_at_least(self, 1, "samples")
         check_above_zero(self, "temperature")

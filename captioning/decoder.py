@@ -112,16 +112,21 @@ class Captioner(nn.Module):
 
     def look(self, scene: Scene, state: State, gumbel: Tensor | None = None, everywhere: Tensor | None = None) -> Looked:
         """Choose where to look, with h_{t-1}; see `captioning.attention.hard` for the last two, which soft attention ignores."""
-        scores = self.attention(scene.keys, state.hidden.detach() if self.apart else state.hidden)
+        scores = self._place_scores(scene, state)
         if self.attends == "soft":
             return soft(scene.annotations, scores)
         return hard(scene.annotations, scores, gumbel, everywhere)
 
-    def glance(self, scene: Scene, state: State, looks: int) -> Glances:
-        """Look, with h_{t-1}, at the likeliest places, `looks` of them; with soft attention everywhere at once, a single look."""
-        looked = self.look(scene, state)
+    def _place_scores(self, scene: Scene, state: State) -> Tensor:
+        scores: Tensor = self.attention(scene.keys, state.hidden.detach() if self.apart else state.hidden)
+        return scores
+
+    def glance(self, scene: Scene, state: State, tries: int) -> Glances:
+        """Look, with h_{t-1}, at the likeliest places, `tries` of them; with soft attention everywhere at once, a single look."""
         if self.attends == "hard":
-            return glance(scene.annotations, looked.log_weights, looked.log_weights, looks)
+            scores = self._place_scores(scene, state)
+            return glance(scene.annotations, scores, scores, tries)
+        looked = self.look(scene, state)
         return Glances(looked.context[:, None], torch.zeros_like(looked.weights[:, :1]), looked.place[:, None], looked.weights)
 
     def advance(self, words: Tensor, context: Tensor, state: State) -> tuple[State, Tensor]:

@@ -116,7 +116,9 @@ def report(
     split: str,
     device: torch.device,
     places: Places = "attended",
-    **search: Any,
+    beams: int | None = None,
+    length_power: float | None = None,
+    tries: int | None = None,
 ) -> dict[str, Any]:
     """Score a saved captioner on every picture of a split.
 
@@ -125,7 +127,9 @@ def report(
         split: "train", "validation" or "test".
         device: where to compute.
         places: where it is let look.
-        **search: `beams`, `length_power` and `looks`, each the settings' own if left out or None.
+        beams: of the search; None for the settings' own.
+        length_power: likewise.
+        tries: likewise.
 
     Returns:
         The figures of `captioning.evaluate.score_captions`, and what they are of.
@@ -135,7 +139,9 @@ def report(
         ValueError: if it cannot write so.
     """
     captioner, config, vocabulary, name = load(reference, device)
-    config = replace(config, **{setting: value for setting, value in search.items() if value is not None})
+    asked = {"beams": beams, "length_power": length_power, "tries": tries}
+    changed: dict[str, Any] = {setting: value for setting, value in asked.items() if value is not None}
+    config = replace(config, **changed)
     source = make_source(config, split, device, vocabulary)
     figures = score_captions(captioner, source, config.search, device, places)
     about = {"examples": len(source), "split": split, "data": config.data, "attention": config.attention}

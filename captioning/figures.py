@@ -79,7 +79,7 @@ def draw(pixels: NDArray[np.uint8], words: list[str], written: Written, hard: bo
         pixels: (H, W, 3), of a picture whose annotations are a square of places.
         words: of the sentence.
         written: what `captioning.writing.write_about` gave for it.
-        hard: whether to frame the place that was chosen, or else to light up the picture by the weights.
+        hard: whether to frame the place that the word came of, or else to light up the picture by the weights.
         out: the figure's place.
     """
     side = math.isqrt(written.weights.shape[2])
@@ -93,7 +93,7 @@ def draw(pixels: NDArray[np.uint8], words: list[str], written: Written, hard: bo
         for step, (word, axes) in enumerate(zip(words, places[1:], strict=False)):
             axes.set_title(word)
             if hard:
-                _frame(axes, pixels, int(written.places[step, 0]), side)
+                _frame(axes, pixels, int(written.origins[step, 0]), side)
             else:
                 _light(axes, pixels, written.weights[step, 0].view(side, side))
         save_figure(figure, out, 110)

@@ -5,7 +5,6 @@ What its looks are worth is told by `Wanderer`, the same decoder whose looks go 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -34,13 +33,15 @@ class Written(NamedTuple):
     Attributes:
         captions: the numbers of each one's words, without the end.
         weights: (T, B, L), α_t of soft attention, which is also what hard attention's place was chosen by.
-        places: (T, B), the annotation looked at, of those that were tried the one that the word came of; of soft attention the one
-            of greatest weight.
+        places: (T, B), the annotation of greatest weight: the one that hard attention looks at, or tries first.
+        origins: (T, B), of those that it tries the one that the word most likely came of, from which it goes on; where there is one
+            look, the place.
     """
 
     captions: list[list[int]]
     weights: Tensor
     places: Tensor
+    origins: Tensor
 
 
 class Tried(NamedTuple):
@@ -48,8 +49,9 @@ class Tried(NamedTuple):
 
     Attributes:
         state: that of the writer after it has looked there, whose tensors are (B, K, …).
-        scores: (B, K, V), log p(place, word); of a single place the words' scores, unnormalised, which saves two passes over them.
-        places: (B, K).
+        scores: (B, K, V), log p(place, word), given that it is one of the K; of a single place the words' scores, unnormalised,
+            which saves two passes over them.
+        places: (B, K), the likeliest first.
         weights: (B, L), α_t.
     """
 
@@ -74,8 +76,8 @@ class Wandering(NamedTuple):
 class Wanderer:
     """A captioner in all but where it looks: at as many places for each word as hard attention does, drawn uniformly.
 
-    What it looks at is drawn beforehand for each picture, so all beams of a search look at the same, and it cannot choose among
-    places by what comes of them.
+    What it looks at is drawn beforehand for each picture, so all beams of a search look at the same. Of one place for each word
+    there is nothing to choose by what comes of it; of several it goes on from the one that the word came of, as the captioner does.
 
     Args:
         captioner: in evaluation mode; its attention, soft or hard, is not asked.
@@ -91,10 +93,10 @@ class Wanderer:
         """See `Captioner.begin`."""
         return Wandering(self.captioner.begin(scene), self.noise)
 
-    def glance(self, scene: Scene, state: Wandering, looks: int) -> Glances:
+    def glance(self, scene: Scene, state: Wandering, tries: int) -> Glances:
         """Look somewhere, all places being alike."""
         noise = state.noise[:, 0]
-        return glance(scene.annotations, torch.full_like(noise, -math.log(noise.shape[1])), noise, looks)
+        return glance(scene.annotations, torch.zeros_like(noise), noise, tries)
 
     def advance(self, words: Tensor, context: Tensor, state: Wandering) -> tuple[Wandering, Tensor]:
         """See `Captioner.advance`."""
@@ -102,12 +104,14 @@ class Wanderer:
         return Wandering(after, state.noise[:, 1:]), told
 
 
-def try_places(captioner: Captioner | Wanderer, scene: Scene, state: Any, words: Tensor, looks: int) -> Tried:
+def try_places(captioner: Captioner | Wanderer, scene: Scene, state: Any, words: Tensor, tries: int) -> Tried:
     """Look at several places, and take in the word before, (B,), with what is at each of them."""
-    glances = captioner.glance(scene, state, looks)
+    glances = captioner.glance(scene, state, tries)
     rows, tried = glances.places.shape
-    every = torch.arange(rows, device=words.device).repeat_interleave(tried)
-    after, told = captioner.advance(words[every], glances.contexts.flatten(0, 1), select_rows(state, every))
+    if tried > 1:
+        every = torch.arange(rows, device=words.device).repeat_interleave(tried)
+        words, state = words[every], select_rows(state, every)
+    after, told = captioner.advance(words, glances.contexts.flatten(0, 1), state)
     scores = captioner.score(told).view(rows, tried, -1)
     if tried > 1:
         scores = scores.log_softmax(-1) + glances.log_shares[:, :, None]
@@ -117,6 +121,8 @@ def try_places(captioner: Captioner | Wanderer, scene: Scene, state: Any, words:
 
 def settle(tried: Tried, words: Tensor) -> tuple[Any, Tensor]:
     """Tell which place the words that were chosen, (B,), most likely came of: the state after a look there, and the place, (B,)."""
+    if tried.places.shape[1] == 1:
+        return change_each(tried.state, lambda part: part[:, 0]), tried.places[:, 0]
     rows = torch.arange(len(words), device=words.device)
     best = tried.scores[rows, :, words].argmax(1)
     return change_each(tried.state, lambda part: part[rows, best]), tried.places[rows, best]
@@ -126,9 +132,10 @@ def settle(tried: Tried, words: Tensor) -> tuple[Any, Tensor]:
 def write(captioner: Captioner | Wanderer, annotations: Tensor, longest: int, search: Search) -> Sequences:
     """Write a caption of each picture, free-running: every word follows those that it has written itself.
 
-    Hard attention looks where it most likely looks. With several looks it does so at each of the K likeliest places s, a word has
+    Hard attention looks where it most likely looks. With several tries it does so at each of the K likeliest places s, a word has
     the probability Σ_s p(s) p(word | s), and it goes on as if it had looked only where the word that was chosen came of, at the
-    likeliest s given the word: K terms of the sum over places of Xu et al. 2015, equation 10.
+    likeliest s given the word. With all places that is the sum of Xu et al. 2015, equation 10, for each word; of K the p(s) are
+    given that s is one of them.
 
     Args:
         captioner: in evaluation mode.
@@ -139,8 +146,10 @@ def write(captioner: Captioner | Wanderer, annotations: Tensor, longest: int, se
 
     def step(words: Tensor, before: Any, scene: Scene) -> tuple[Tensor, Any]:
         state = settle(before, words)[0] if isinstance(before, Tried) else before
-        tried = try_places(captioner, scene, state, words, search.looks)
-        return tried.scores[:, 0] if tried.scores.shape[1] == 1 else tried.scores.logsumexp(1), tried
+        tried = try_places(captioner, scene, state, words, search.tries)
+        if tried.places.shape[1] == 1:  # there will be nothing to choose among: the search need not carry the scores along
+            return tried.scores[:, 0], tried._replace(scores=tried.scores[:, :, :0])
+        return tried.scores.logsumexp(1), tried
 
     scene = captioner.see(annotations)
     count, device = len(annotations), annotations.device
@@ -158,16 +167,17 @@ def write_about(captioner: Captioner | Wanderer, annotations: Tensor, longest: i
     found = write(captioner, annotations, longest, search)
     scene = captioner.see(annotations)
     state: Any = captioner.begin(scene)
-    weights, places = [], []
+    weights, places, origins = [], [], []
     # Read again what was written: the search has looked at many beginnings that came to nothing.
     for before, word in zip(F.pad(found.tokens, (1, -1), value=START).T, found.tokens.T, strict=True):
-        tried = try_places(captioner, scene, state, before, search.looks)
-        state, place = settle(tried, word)
+        tried = try_places(captioner, scene, state, before, search.tries)
+        state, origin = settle(tried, word)
         weights.append(tried.weights)
-        places.append(place)
+        places.append(tried.places[:, 0])
+        origins.append(origin)
     rows = zip(found.tokens.tolist(), found.lengths.tolist(), strict=True)
     captions = [[word for word in row[:length] if word != END] for row, length in rows]
-    return Written(captions, torch.stack(weights), torch.stack(places))
+    return Written(captions, *map(torch.stack, (weights, places, origins)))
 
 
 def write_all(

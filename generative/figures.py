@@ -14,7 +14,7 @@ from torch import Tensor
 
 from attention_core.curves import STYLE
 from attention_core.files import write_atomically
-from attention_core.pictures import save_figure, write_gif
+from attention_core.pictures import check_gif, save_figure, write_gif
 from attention_env.classification import make_environment, show
 from generative.config import ReaderConfig
 from generative.draw import DRAW, Look
@@ -280,8 +280,9 @@ def write_reading(model: Reader, config: ReaderConfig, path: Path, split: str, c
         What it names them.
 
     Raises:
-        ValueError: if there are not so many pictures.
+        ValueError: if there are not so many pictures, or the place is not named as a GIF's.
     """
+    check_gif(path)
     device = next(model.parameters()).device
     known = len(make_environment(config, device, 1, split).pictures)
     if not 1 <= count <= known:

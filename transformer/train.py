@@ -52,6 +52,8 @@ class TranslationLearner(Learner):
             ModelError: if a teacher is no Transformer between the same languages.
         """
         self.config, self.accelerator, self.device = config, accelerator, accelerator.device
+        for teacher in config.teachers:
+            find_model(teacher)  # before vocabulary and sentences are made, which takes a minute
         self.chooses = ERROR_RATE if config.data == "reverse" else "validation/lost_bleu"
         corpus = load_corpus(config, "train")
         self.validation = load_corpus(config, "validation")

@@ -98,14 +98,18 @@ def test_run_folder_is_named_after_the_training_by_default(
 
 
 def test_evaluation_prints_one_json_object(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    status, said, complaint = run_in_process(["caption", "evaluate", str(runs["hard"]), "--json", "--beams", "2"], capsys)
+    status, said, complaint = run_in_process(
+        ["caption", "evaluate", str(runs["hard"]), "--json", "--beams", "2", "--tries", "3"], capsys
+    )
     assert status == 0, complaint
     (line,) = said.splitlines()
     figures = json.loads(line)
-    expected = {"model": "hard", "examples": 2000, "split": "test", "data": "scenes", "attention": "hard", "beams": 2}
+    expected = {"model": "hard", "examples": 2000, "split": "test", "data": "scenes", "attention": "hard", "beams": 2, "tries": 3}
     assert expected.items() <= figures.items()
     assert 0 <= figures["exact"] <= 1
     assert 0 <= figures["attention_on_shape"] <= 1
+    once = json.loads(run_in_process(["caption", "evaluate", str(runs["hard"]), "--json", "--beams", "2"], capsys)[1])
+    assert once["tries"] == 1
 
 
 @pytest.mark.parametrize(("tokenizer", "told"), [("python", True), ("coco", False)])
@@ -177,7 +181,7 @@ def test_a_scene_is_described_with_a_map_for_each_word(
             "soft has soft attention and learned from likelihood: give a captioner with hard attention",
         ),
         (["caption", "evaluate", "RUN", "--beams", "0"], "beams must be at least 1, got 0"),
-        (["caption", "evaluate", "RUN", "--looks", "2"], "looks is for attention='hard'"),
+        (["caption", "evaluate", "RUN", "--tries", "2"], "tries is for attention='hard'"),
         (["draw", "evaluate", "RUN"], "is a model of kind 'captioner'"),
         ([*TRAIN, "--data", "coco"], "data='coco' is unknown"),
     ],

@@ -76,14 +76,16 @@ def test_what_is_next_is_called_as_this_was(
     trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for script, called in (
-        ("own/mine.py", "python own/mine.py"),
+        ("my own/mine.py", "python 'my own/mine.py'"),
         ("attention_cli/__main__.py", "attention"),
-        ("attention", "attention"),
+        ("bin/attention", "attention"),
     ):
-        monkeypatch.setattr(sys, "argv", [script])
-        status, said, _ = run_in_process([*TRAIN, "--out", str(trained)], capsys)
-        assert status == 0
-        assert f"next        {called} rl evaluate {trained}\n" in said
+        monkeypatch.setattr(sys, "argv", [script, *TRAIN, "--out", str(trained)])
+        assert main() == 0
+        assert f"next        {called} rl evaluate {trained}\n" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["own/mine.py"])  # which says itself what is to be done
+    assert main([*TRAIN, "--out", str(trained)]) == 0
+    assert f"next        attention rl evaluate {trained}\n" in capsys.readouterr().out
 
 
 def test_figures_of_parts_are_lines_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from agents.config import ReinforceConfig
+from agents.rival_config import MLPConfig, PPOConfig
 from attention_core.config import to_dict
 from attention_core.run_folder import RunError, RunFolder
 from attention_core.zoo import ModelError
@@ -59,14 +61,44 @@ def test_a_folder_with_other_settings_is_refused_first(system: tuple[Any, Any], 
 def test_a_model_to_begin_with_is_looked_for_first(system: tuple[Any, Any], tmp_path: Path) -> None:
     train, config = system
     config = dataclasses.replace(config, start="nowhere")
-    with pytest.raises(ModelError, match="no model 'nowhere'"):
+    with pytest.raises(ModelError, match="start='nowhere' cannot be begun with: no model 'nowhere'"):
         train(config, tmp_path / "run")
+    with pytest.raises(ModelError, match=f"start='ram-digits' is a model of kind 'ram': begin with one of kind '{config.kind}'"):
+        train(dataclasses.replace(config, start="ram-digits"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
     folder = RunFolder(tmp_path / "other")
     folder.begin({"kind": config.kind, **to_dict(config)})
     folder.save_checkpoint(3, lambda place: place.mkdir(parents=True))
     with pytest.raises(MadeError):  # what it began with may be gone by now
         train(config, folder.path)
+
+
+AGENTS = {
+    "train": (ReinforceConfig("attention_env/Digits-v0"), "ReinforceLearner", "ram"),
+    "references": (MLPConfig("attention_env/Digits-v0"), "ReferenceLearner", "mlp"),
+    "rivals": (PPOConfig("attention_env/Digits-v0"), "_Training", "ppo"),
+}
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_agents_as_well(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if name == "rivals":
+        pytest.importorskip("stable_baselines3")
+    config, learner, kind = AGENTS[name]
+    module = import_module(f"agents.{name}")
+
+    def make(*_: Any) -> None:
+        raise MadeError
+
+    monkeypatch.setattr(module, learner, make)
+    with pytest.raises(MadeError):
+        module.train(config, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    folder = RunFolder(tmp_path / "run")
+    folder.begin({"kind": kind, **to_dict(config)})
+    folder.save_checkpoint(3, lambda place: place.mkdir(parents=True))
+    with pytest.raises(RunError, match="seed: 0 there, 1 asked for"):
+        module.train(dataclasses.replace(config, seed=1), tmp_path / "run")
 
 
 def test_what_only_a_made_learner_tells_is_compared_when_it_begins(tmp_path: Path) -> None:

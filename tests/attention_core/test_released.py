@@ -32,7 +32,7 @@ from attention_core.zoo import ModelError
 ROOT = Path(__file__).resolve().parents[2]
 FIGURE = Figure("error", "value", 1.25, 0.03, examples=10_000, spread="1.2 ± 0.1 (3 seeds)", paper="2 %")
 NAMES = zoo.zoo_names()
-CHOSEN_LATER = {"start", "teachers", "beams", "length_power", "looks"}
+CHOSEN_LATER = {"start", "teachers", "beams", "length_power", "tries"}
 """Settings that do not matter to the training, or that name other folders."""
 
 

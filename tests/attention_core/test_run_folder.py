@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -25,7 +26,6 @@ def fill(text: str) -> Callable[[Path], None]:
 
 def test_rows_come_back_as_they_were_logged(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    folder.begin({})
     folder.log(5, {"losses/answer": 0.1 + 0.2, "charts/success": 1e-9})
     folder.log(10, {"validation/error_rate": 0.25})
     folder.close()
@@ -181,10 +181,18 @@ def test_process_that_may_not_write_leaves_nothing(tmp_path: Path) -> None:
 
 def test_file_in_the_way_of_the_run_folder_is_a_save_error(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file")
-    with pytest.raises(SaveError, match="run cannot be a run folder, since it is a file"):
-        RunFolder(tmp_path / "run").check({})
-    with pytest.raises(SaveError, match="run/1 cannot be a run folder"):
-        RunFolder(tmp_path / "run" / "1").begin({})
+    for place in ("run", "run/1"):
+        with pytest.raises(SaveError, match=f"{place} cannot be a run folder, since .*run is a file"):
+            RunFolder(tmp_path / place).check({})
+
+
+def test_a_place_that_may_not_be_written_to_is_told_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda place, mode: (place, mode) != (tmp_path, os.W_OK))
+    with pytest.raises(SaveError, match=r"new/run cannot be a run folder, since .* may not be written to"):
+        RunFolder(tmp_path / "new" / "run").check({})
+    RunFolder(tmp_path / "new" / "run", writes=False).check({})
 
 
 def test_full_disk_met_by_the_metrics_names_them(

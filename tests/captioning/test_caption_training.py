@@ -129,7 +129,8 @@ def test_attention_is_on_the_shape_where_the_place_holds_what_the_word_names() -
     assert [words[step] for step in naming] == [*words[1:3], *words[-2:]]
 
     def share(places: list[int]) -> float:
-        return attention_on_shape(source, [Written([caption], torch.zeros(len(caption), 1, 16), torch.tensor(places)[:, None])])
+        looked = torch.tensor(places)[:, None]
+        return attention_on_shape(source, [Written([caption], torch.zeros(len(caption), 1, 16), looked, looked)])
 
     assert share(right) == 1.0
     wrong = right.copy()
@@ -166,8 +167,8 @@ def test_validation_scores_a_captioner_of_scenes(tmp_path: Path) -> None:
         ({"label_smoothing": -0.1}, r"label_smoothing must be within 0 … 1"),
         ({"expected": 1.5}, r"expected must be within 0 … 1, got 1.5"),
         ({"length_power": -1.0}, "length_power must be at least 0"),
-        ({"looks": 0}, "looks must be at least 1"),
-        ({"looks": 2}, "looks is for attention='hard'"),
+        ({"tries": 0}, "tries must be at least 1"),
+        ({"tries": 2}, "tries is for attention='hard'"),
     ],
 )
 def test_settings_out_of_range_are_refused(change: dict[str, Any], message: str) -> None:
