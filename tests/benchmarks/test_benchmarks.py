@@ -192,12 +192,21 @@ def test_the_training_benchmarks(script: Script) -> None:
     assert_like(row, f"`{DIGITS}`", "128", SPREAD, SPREAD, RATIO)
 
 
-def test_the_retina_benchmark_as_a_script() -> None:
-    words = ("--batch", "4", "--rounds", "1", "--seconds", "0.01")
-    command = [sys.executable, "-W", "error", str(FOLDER / "retina.py"), *words]
+def run(name: str, *words: str) -> str:
+    """Run a script as its user does and return what it prints."""
+    command = [sys.executable, "-W", "error", str(FOLDER / name), *words, "--rounds", "1", "--seconds", "0.01"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("retina, bytes / NumPy gather") == 4
+    return done.stdout
+
+
+def test_the_retina_benchmark_as_a_script() -> None:
+    assert run("retina.py", "--batch", "4").count("retina, bytes / NumPy gather") == 4
+
+
+def test_a_script_with_rivals_in_processes_of_their_own() -> None:
+    said = run("vector_env.py", "--ids", DIGITS, "--sizes", "1", "--rivals", "SyncVectorEnv")
+    assert re.search(rf"^\| `{DIGITS}` \| 1 \| {SPREAD} \| {RATIO} \|$", said, flags=re.MULTILINE), said
 
 
 def test_all_scripts_are_run_alike() -> None:
