@@ -4,16 +4,23 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := runs/demo
+# Modules are compiled when they are first imported, which most of PyTorch's never are.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 
-.PHONY: demo test lint format clean
+# Tests and linters run beside each other.
+MAKEFLAGS += --jobs=2
+
+.PHONY: demo test lint pytest format clean
 
 demo: .venv/installed
 	$(BIN)/attention rl train --env attention_env/Digits-v0 --out $(RUN)
 	$(BIN)/attention rl evaluate $(RUN)
 	$(BIN)/attention rl watch $(RUN)
 
+test: lint pytest
+
 # Files go to as many processes as there are cores, four at the most: each has libraries of a gigabyte in memory.
-test: lint
+pytest: .venv/installed
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: .venv/installed
@@ -29,8 +36,8 @@ format: .venv/installed
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or later is needed, $(PYTHON) is older: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt "torch==2.13.0"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[test]"
+	$(INSTALL) "torch==2.13.0"
+	$(INSTALL) --editable ".[test]"
 	touch $@
 
 clean:

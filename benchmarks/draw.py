@@ -31,6 +31,9 @@ from generative.likelihood import draw_noise
 
 SIDE = 28
 BATCH = 100
+CONFIG = DRAWConfig()
+WINDOWS = ((2, 28), (5, 28), (12, 100))
+"""Sides of windows and of the pictures that they see."""
 
 
 @dataclass(frozen=True)
@@ -160,8 +163,7 @@ def measure_updates(asked: Arguments) -> None:
     print_head([*(f"{kind}, updates/s" for kind in kinds), *(f"{kind} / plain" for kind in kinds[:-1])])
     with ExitStack() as rivals:
         made = {
-            kind: rivals.enter_context(Apart(make_update, kind, asked.seconds, DRAWConfig(), threads=asked.threads))
-            for kind in kinds
+            kind: rivals.enter_context(Apart(make_update, kind, asked.seconds, CONFIG, threads=asked.threads)) for kind in kinds
         }
         rates = interleave(made, asked.rounds)
     print_row([*(spread(rates[kind], ".2f") for kind in kinds), *(ratio(rates, kind, "plain") for kind in kinds[:-1])])
@@ -196,7 +198,7 @@ def make_glimpses(kind: str, size: int, side: int, seconds: float) -> Measure:
 def measure_windows(asked: Arguments) -> None:
     """Print the table of glimpses per second."""
     print_head(["window", "picture", "filterbank, glimpses/s", "grid_sample, glimpses/s", "filterbank / grid_sample"])
-    for size, side in ((2, 28), (5, 28), (12, 100)):
+    for size, side in WINDOWS:
         with (
             Apart(make_glimpses, "filterbank", size, side, asked.seconds, threads=asked.threads) as bank,
             Apart(make_glimpses, "grid_sample", size, side, asked.seconds, threads=asked.threads) as crops,

@@ -212,7 +212,7 @@ def test_run_of_other_settings_is_not_continued(run: Path, config: PPOConfig) ->
 
 
 def test_training_that_breaks_down_says_what_to_change(config: PPOConfig, tmp_path: Path) -> None:
-    with pytest.raises(FloatingPointError, match="actions have no probabilities; try a lower learning rate"):
+    with pytest.raises(FloatingPointError, match=r"training broke down .*; try a lower learning rate"):
         train(dataclasses.replace(config, learning_rate=1e30, max_grad_norm=1e30), tmp_path)
 
 

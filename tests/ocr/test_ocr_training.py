@@ -223,7 +223,7 @@ def test_words_are_learned(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("data_folder")
 def test_another_model_is_no_start(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="must be a reader of the same sizes"):
+    with pytest.raises(ModelError, match="start='ram-digits' is a model of kind 'ram': begin with one of kind 'ocr'"):
         train(dataclasses.replace(SMALL, start="ram-digits"), tmp_path / "run")
     with pytest.raises(ModelError, match="not a reader of words"):
         load("ram-digits", CPU)

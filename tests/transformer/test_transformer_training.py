@@ -306,7 +306,7 @@ def test_a_model_of_another_vocabulary_is_refused(config: TransformerConfig, tmp
     Path(config.train_files[0]).write_text("other words\tandere Worte\n" * 3, encoding="utf-8")
     with pytest.raises(ModelError, match="has another vocabulary than these sentences give"):
         train(dataclasses.replace(config, start=str(run)), tmp_path / "other")
-    with pytest.raises(ModelError, match="start='ram-digits' must be a Transformer of the same sizes as these settings"):
+    with pytest.raises(ModelError, match="start='ram-digits' is a model of kind 'ram': begin with one of kind 'transformer'"):
         train(dataclasses.replace(config, start="ram-digits"), tmp_path / "none")
     with pytest.raises(RunError, match="merges"):
         train(config, run)
