@@ -3,9 +3,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 RUN := runs/demo
-# Modules are compiled when they are first imported, which most of PyTorch's never are.
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 
 # Tests and linters run beside each other.
 MAKEFLAGS += --jobs=2
@@ -19,8 +18,10 @@ demo: .venv/installed
 
 test: lint pytest
 
+# Tests start hundreds of processes, which find everything compiled, even where Python is told to write no bytecode itself.
 # Files go to as many processes as there are cores, four at the most: each has libraries of a gigabyte in memory.
 pytest: .venv/installed
+	$(BIN)/python -m compileall -q -x '/\.(venv|git)/' .
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: .venv/installed
