@@ -6,9 +6,6 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 RUN := runs/demo
 
-# Tests and linters run beside each other.
-MAKEFLAGS += --jobs=2
-
 .PHONY: demo test lint pytest format clean
 
 demo: .venv/installed
@@ -16,7 +13,9 @@ demo: .venv/installed
 	$(BIN)/attention rl evaluate $(RUN)
 	$(BIN)/attention rl watch $(RUN)
 
-test: lint pytest
+# Linters and tests run beside each other.
+test: .venv/installed
+	$(MAKE) --no-print-directory --jobs=2 lint pytest
 
 # Tests start hundreds of processes, which find everything compiled, even where Python is told to write no bytecode itself.
 # Files go to as many processes as there are cores, four at the most: each has libraries of a gigabyte in memory.

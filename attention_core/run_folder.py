@@ -34,7 +34,7 @@ class RunFolder:
     """One run's folder.
 
     Args:
-        path: the folder; `begin` makes it.
+        path: the folder, made when something is first written into it.
         writes: whether this process may write; of several processes only the first does.
     """
 
