@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -25,17 +26,24 @@ class LSTMCell(nn.Module):
             self.gates.bias[units : 2 * units] = 1
 
     def forward(self, inputs: tuple[Tensor, ...], state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Take one step.
+        """Take one step, or try K of them from the same state.
 
         Args:
-            inputs: (B, ·) each; together as many numbers as come in.
+            inputs: (B, ·) each; together as many numbers as come in. For K steps (B, K, ·) each, or (B, 1, ·) where they are
+                alike in all of them, and multiplied but once, as the state is.
             state: h and c, (B, units) each.
 
         Returns:
-            The new ones.
+            The new ones, (B, units) or (B, K, units) each.
         """
         hidden, cell = state
-        gates, new = self.gates(torch.cat((*inputs, hidden), 1)).float().split((3 * self.units, self.units), 1)
-        enter, forget, leave = gates.sigmoid().chunk(3, 1)
+        if inputs[0].dim() == 2:
+            gates = self.gates(torch.cat((*inputs, hidden), 1))
+        else:
+            parts, cell = (*inputs, hidden[:, None]), cell[:, None]
+            weights = torch.split(self.gates.weight, [part.shape[-1] for part in parts], 1)
+            gates = sum(map(F.linear, parts, weights), self.gates.bias)
+        gates, new = gates.float().split((3 * self.units, self.units), -1)
+        enter, forget, leave = gates.sigmoid().chunk(3, -1)
         cell = forget * cell + enter * new.tanh()
         return leave * cell.tanh(), cell

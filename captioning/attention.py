@@ -38,13 +38,13 @@ class Glances(NamedTuple):
         contexts: (B, K, D), ẑ_t before its gate at each.
         log_shares: (B, K), log-probabilities, given that it is one of the K.
         places: (B, K), the likeliest first.
-        weights: (B, L), α_t.
+        log_weights: (B, L), log α_t.
     """
 
     contexts: Tensor
     log_shares: Tensor
     places: Tensor
-    weights: Tensor
+    log_weights: Tensor
 
 
 def soft(annotations: Tensor, scores: Tensor) -> Looked:
@@ -89,7 +89,7 @@ def glance(annotations: Tensor, scores: Tensor, order: Tensor, tries: int) -> Gl
     """
     places = order.topk(min(tries, order.shape[1]), 1).indices
     contexts = annotations[_pictures(annotations, places)[:, None], places]
-    return Glances(contexts, scores.gather(1, places).log_softmax(1), places, scores.softmax(-1))
+    return Glances(contexts, scores.gather(1, places).log_softmax(1), places, scores.log_softmax(-1))
 
 
 def _pictures(annotations: Tensor, places: Tensor) -> Tensor:

@@ -116,8 +116,8 @@ class CaptionConfig:
     length_power: float = 0.7
     """Sentences compete by log-probability over length to this power: 0 favours short ones, 1 takes the mean for each word."""
     tries: int = 1
-    """Places that hard attention tries before each word that it writes, in validation and later: the likeliest ones, all where
-    there are fewer; it goes on from the one that the word came of."""
+    """Places that hard attention tries before each word that it writes itself, in learning, in validation and later: the likeliest
+    ones, all where there are fewer; it goes on from the one that the word came of."""
     start: str = ""
     """A captioner of the same sizes whose weights to begin with, as a zoo name or a run folder."""
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -129,6 +129,11 @@ class CaptionConfig:
     def search(self) -> Search:
         """How it writes."""
         return Search(self.beams, self.length_power, self.tries)
+
+    @property
+    def draws_places(self) -> bool:
+        """Whether it looks at one place drawn for each word while it learns, so that REINFORCE can teach it where."""
+        return self.attention == "hard" and (self.reward == "likelihood" or self.tries == 1)
 
     @property
     def copies(self) -> int:

@@ -127,16 +127,23 @@ class Captioner(nn.Module):
             scores = self._place_scores(scene, state)
             return glance(scene.annotations, scores, scores, tries)
         looked = self.look(scene, state)
-        return Glances(looked.context[:, None], torch.zeros_like(looked.weights[:, :1]), looked.place[:, None], looked.weights)
+        return Glances(looked.context[:, None], torch.zeros_like(looked.weights[:, :1]), looked.place[:, None], looked.log_weights)
 
     def advance(self, words: Tensor, context: Tensor, state: State) -> tuple[State, Tensor]:
-        """Take in the word before, (B,), and what was looked at, ẑ_t before its gate, (B, units).
+        """Take in the word before, and what was looked at.
+
+        Args:
+            words: (B,).
+            context: ẑ_t before its gate, (B, units); or (B, K, units), of K looks that are tried one by one.
+            state: with h_{t-1} and c_{t-1}, (B, hidden) each.
 
         Returns:
-            The next state, and what the words' scores are made of, (B, embedding); see `score`.
+            The next state, and what the words' scores are made of, (B, embedding), see `score`; after K looks (B, K, …) each.
         """
-        embedded = self.dropout(self.embedding(words))
-        context = torch.sigmoid(self.gate(state.hidden)) * context
+        embedded, gate = self.dropout(self.embedding(words)), torch.sigmoid(self.gate(state.hidden))
+        if context.dim() == 3:
+            embedded, gate = embedded[:, None], gate[:, None]
+        context = gate * context
         hidden, cell = self.core((embedded, context), state)
         told = embedded + self.hidden_output(self.dropout(hidden)) + self.context_output(context)
         return State(hidden, cell), torch.tanh(told)

@@ -22,6 +22,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from attention_core.beam_search import change_each
 from attention_core.policy_gradient import (
     MovingAverage,
     gumbel_noise,
@@ -34,9 +35,9 @@ from attention_core.policy_gradient import (
 from attention_env.captions import PAD
 from attention_env.envs.caption import CaptionVectorEnv
 from captioning.config import CaptionConfig
-from captioning.decoder import Captioner
+from captioning.decoder import Captioner, Scene, State
 from captioning.learner import CaptionLearner
-from captioning.writing import NEVER
+from captioning.writing import NEVER, Tried, settle, try_places
 
 
 class Chance(NamedTuple):
@@ -74,7 +75,12 @@ class Episodes(NamedTuple):
 
 
 def play(
-    captioner: Captioner, environment: CaptionVectorEnv, options: dict[str, Any], chance: Chance, temperature: float = 1.0
+    captioner: Captioner,
+    environment: CaptionVectorEnv,
+    options: dict[str, Any],
+    chance: Chance,
+    temperature: float = 1.0,
+    tries: int = 1,
 ) -> Episodes:
     """Write captions in the environment.
 
@@ -84,37 +90,48 @@ def play(
         options: of its `reset`: which pictures, which of their captions, how many copies.
         chance: what is drawn.
         temperature: by which the scores of words that are chosen are divided.
+        tries: K; above 1 no place is drawn, but the K likeliest are tried before each word, see `captioning.writing.write`.
     """
     observation, _ = environment.reset(options=options)
     annotations = environment.annotations()
     scene = captioner.see(annotations)
-    state = captioner.begin(scene)
+    state: State = captioner.begin(scene)
     true = environment.captions().T if chance.words is None else None  # (T, rows)
     never = torch.tensor(NEVER, device=annotations.device)
     playing = torch.ones(len(annotations), dtype=torch.bool, device=annotations.device)
     steps = []
     for step, noise in enumerate(chance.places):
-        looked = captioner.look(scene, state, noise, chance.everywhere)
-        state, output = captioner.advance(observation["word"], looked.context, state)
-        scores = captioner.score(output)
+        if tries > 1:
+            tried = try_places(captioner, scene, state, observation["word"], tries)
+        else:
+            tried = _draw_place(captioner, scene, state, observation["word"], noise, chance.everywhere)
+        scores = tried.word_scores()
         if true is None:
             scores = scores.index_fill(1, never, -torch.inf) / temperature
         logs = scores.log_softmax(-1)
         if true is not None:
-            word = true[step]
-            action = {"place": looked.place, "scores": scores.detach()}
+            word, said = true[step], {"scores": scores.detach()}
         else:
             assert chance.words is not None
             word = sample_categorical(scores, chance.words[step])
-            action = {"place": looked.place, "word": word}
-        observation, rewards, ended, _, _ = environment.step(action)
-        at_place = looked.log_weights.gather(1, looked.place[:, None])[:, 0]
-        entropy = -(looked.weights * looked.log_weights).sum(-1)
+            said = {"word": word}
+        state, place = settle(tried, word)
+        observation, rewards, ended, _, _ = environment.step({"place": place, **said})
+        at_place = tried.log_weights.gather(1, place[:, None])[:, 0]
+        entropy = -(tried.log_weights.exp() * tried.log_weights).sum(-1)
         steps.append(Episodes(playing, rewards, logs.gather(1, word[:, None])[:, 0], logs.mean(-1), at_place, entropy))
         playing = playing & ~ended
         if true is None and not playing.any():  # of true captions it is known beforehand when the longest ends
             break
     return Episodes(*(torch.stack(part) for part in zip(*steps, strict=True)))
+
+
+def _draw_place(captioner: Captioner, scene: Scene, state: State, words: Tensor, noise: Tensor, everywhere: Tensor) -> Tried:
+    """Look at a place that is drawn, and take in the word before, (B,), with what is there; see `Captioner.look`."""
+    looked = captioner.look(scene, state, noise, everywhere)
+    after, told = captioner.advance(words, looked.context, state)
+    state = change_each(after, lambda part: part[:, None])
+    return Tried(state, captioner.score(told)[:, None], looked.place[:, None], looked.log_weights)
 
 
 class _Loss(nn.Module):
@@ -135,7 +152,8 @@ class _Loss(nn.Module):
         self, environment: CaptionVectorEnv, options: dict[str, Any], chance: Chance
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Give the parts of the loss, see `losses`, and what else the charts show of the episodes."""
-        episodes = play(self.captioner, environment, options, chance, self.config.temperature)
+        tries = 1 if self.config.draws_places else self.config.tries
+        episodes = play(self.captioner, environment, options, chance, self.config.temperature, tries)
         returns = reward_to_go(episodes.rewards, self.config.discount)
         episodes, returns, baseline = self._baseline(episodes, returns)
         length = episodes.playing.float().sum(0).mean()
@@ -172,11 +190,11 @@ def losses(
     Returns:
         "words": -log p(y | s̃) of a caption, with smoothed labels if the settings say so (what the environment pays is never
             smoothed), averaged over the captions; or, where words are chosen, REINFORCE on them.
-        "places": REINFORCE on the places.
+        "places": REINFORCE on the places, where those are drawn.
         "entropy": Σ_t H(α_t) of a caption in nats, averaged over the captions; the more of it, the better.
     """
     playing = episodes.playing.float()
-    chosen = playing * ~everywhere if config.attention == "hard" else torch.zeros_like(playing)
+    chosen = playing * ~everywhere if config.draws_places else torch.zeros_like(playing)
     if config.reward == "likelihood":
         smoothed = torch.lerp(episodes.told, episodes.any_word, config.label_smoothing)
         words = -(smoothed * playing).sum(0).mean()

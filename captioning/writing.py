@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attention_core.beam_search import Sequences, beam_search, change_each, greedy_search, select_rows
+from attention_core.beam_search import Sequences, beam_search, change_each, greedy_search
 from attention_core.policy_gradient import gumbel_noise
 from attention_env.captions import END, PAD, START, UNKNOWN, CaptionSource
 from captioning.attention import Glances, glance
@@ -45,20 +45,24 @@ class Written(NamedTuple):
 
 
 class Tried(NamedTuple):
-    """What comes of each of the K places that are tried before a word, in B beginnings of captions.
+    """What comes of each of the K places that are tried before a word, in B beginnings of captions; of a single one if K = 1.
 
     Attributes:
         state: that of the writer after it has looked there, whose tensors are (B, K, …).
         scores: (B, K, V), log p(place, word), given that it is one of the K; of a single place the words' scores, unnormalised,
             which saves two passes over them.
         places: (B, K), the likeliest first.
-        weights: (B, L), α_t.
+        log_weights: (B, L), log α_t.
     """
 
     state: Any
     scores: Tensor
     places: Tensor
-    weights: Tensor
+    log_weights: Tensor
+
+    def word_scores(self) -> Tensor:
+        """Score the words, whatever place they come of: log Σ_s p(s) p(word | s), (B, V), unnormalised if K = 1."""
+        return self.scores[:, 0] if self.scores.shape[1] == 1 else self.scores.logsumexp(1)
 
 
 class Wandering(NamedTuple):
@@ -101,22 +105,17 @@ class Wanderer:
     def advance(self, words: Tensor, context: Tensor, state: Wandering) -> tuple[Wandering, Tensor]:
         """See `Captioner.advance`."""
         after, told = self.captioner.advance(words, context, state.state)
-        return Wandering(after, state.noise[:, 1:]), told
+        return Wandering(after, state.noise[:, 1:][:, None].expand(-1, context.shape[1], -1, -1)), told
 
 
 def try_places(captioner: Captioner | Wanderer, scene: Scene, state: Any, words: Tensor, tries: int) -> Tried:
     """Look at several places, and take in the word before, (B,), with what is at each of them."""
     glances = captioner.glance(scene, state, tries)
-    rows, tried = glances.places.shape
-    if tried > 1:
-        every = torch.arange(rows, device=words.device).repeat_interleave(tried)
-        words, state = words[every], select_rows(state, every)
-    after, told = captioner.advance(words, glances.contexts.flatten(0, 1), state)
-    scores = captioner.score(told).view(rows, tried, -1)
-    if tried > 1:
+    after, told = captioner.advance(words, glances.contexts, state)
+    scores = captioner.score(told)
+    if glances.places.shape[1] > 1:
         scores = scores.log_softmax(-1) + glances.log_shares[:, :, None]
-    state = change_each(after, lambda part: part.reshape(rows, tried, *part.shape[1:]))
-    return Tried(state, scores, glances.places, glances.weights)
+    return Tried(after, scores, glances.places, glances.log_weights)
 
 
 def settle(tried: Tried, words: Tensor) -> tuple[Any, Tensor]:
@@ -148,8 +147,8 @@ def write(captioner: Captioner | Wanderer, annotations: Tensor, longest: int, se
         state = settle(before, words)[0] if isinstance(before, Tried) else before
         tried = try_places(captioner, scene, state, words, search.tries)
         if tried.places.shape[1] == 1:  # there will be nothing to choose among: the search need not carry the scores along
-            return tried.scores[:, 0], tried._replace(scores=tried.scores[:, :, :0])
-        return tried.scores.logsumexp(1), tried
+            return tried.word_scores(), tried._replace(scores=tried.scores[:, :, :0])
+        return tried.word_scores(), tried
 
     scene = captioner.see(annotations)
     count, device = len(annotations), annotations.device
@@ -172,7 +171,7 @@ def write_about(captioner: Captioner | Wanderer, annotations: Tensor, longest: i
     for before, word in zip(F.pad(found.tokens, (1, -1), value=START).T, found.tokens.T, strict=True):
         tried = try_places(captioner, scene, state, before, search.tries)
         state, origin = settle(tried, word)
-        weights.append(tried.weights)
+        weights.append(tried.log_weights.exp())
         places.append(tried.places[:, 0])
         origins.append(origin)
     rows = zip(found.tokens.tolist(), found.lengths.tolist(), strict=True)

@@ -56,6 +56,16 @@ def test_a_step_is_that_of_the_equations(captioner: Captioner) -> None:
     assert torch.allclose(captioner.score(told), captioner.output(torch.tanh(deep)), atol=1e-5)
 
 
+def test_looks_that_are_tried_one_by_one_are_steps_of_their_own(captioner: Captioner) -> None:
+    words, contexts = torch.tensor([START, 7]), torch.randn(2, 5, UNITS)
+    before = State(torch.randn(2, 8), torch.randn(2, 8))
+    after, told = captioner.advance(words, contexts, before)
+    for look in range(5):
+        alone, said = captioner.advance(words, contexts[:, look], before)
+        for found, right in ((after.hidden, alone.hidden), (after.cell, alone.cell), (told, said)):
+            assert torch.allclose(found[:, look], right, atol=1e-6)
+
+
 def test_reading_is_step_after_step_of_each_caption_alone(captioner: Captioner) -> None:
     """Captions of different lengths, several of a picture: what the rows of a shrinking batch give is what each gives by itself."""
     annotations = torch.randn(2, PLACES, NUMBERS)

@@ -17,6 +17,7 @@ from attention_core.policy_gradient import gumbel_noise, reward_to_go
 from attention_core.training import make_accelerator
 from attention_env.captions import END, SPECIAL, START, CaptionedPictures, Vocabulary
 from attention_env.envs.caption import CaptionVectorEnv
+from attention_env.sentence_rewards import Bleu
 from captioning.config import CaptionConfig
 from captioning.decoder import Captioner, State
 from captioning.hard import Chance, EpisodeLearner, Episodes, _Loss, losses, play
@@ -147,6 +148,7 @@ def test_words_that_are_over_count_for_nothing() -> None:
         {"reward": "cider", "baseline": "self_critical"},
         {"reward": "bleu", "baseline": "moving_average"},
         {"reward": "cider_bleu", "baseline": "leave_one_out", "samples": 2},
+        {"reward": "cider_bleu", "baseline": "leave_one_out", "samples": 2, "tries": 3},
         {"reward": "cider", "baseline": "self_critical", "attention": "soft"},
     ],
     ids=str,
@@ -190,12 +192,61 @@ def test_the_last_copy_is_greedy_where_it_is_what_the_others_are_measured_by() -
     assert not chance.everywhere.any()
 
 
-def written(captioner: Captioner, source: CaptionedPictures, temperature: float, rows: int = 20_000) -> Episodes:
+def written(
+    captioner: Captioner, source: CaptionedPictures, temperature: float, rows: int = 20_000, tries: int = 1, seed: int = 0
+) -> Episodes:
     environment = CaptionVectorEnv(rows, source=source, reward="bleu", output="torch", autoreset_mode="Disabled")
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     places, words = (gumbel_noise((STEPS, rows, many), generator, torch.device("cpu")) for many in (PLACES, WORDS))
     chance = Chance(places, words, torch.zeros(rows, dtype=torch.bool))
-    return play(captioner, environment, {"index": np.zeros(rows, np.int64)}, chance, temperature)
+    return play(captioner, environment, {"index": np.zeros(rows, np.int64)}, chance, temperature, tries)
+
+
+def exact_score(captioner: Captioner, annotations: Tensor, tries: int, temperature: float) -> Tensor:
+    """J = Σ_y p(y) BLEU(y) over all sentences, each word's probability being over the places that are tried for it."""
+    words = [END, 4, 5, 6]
+
+    def rest(state: State, before: int, said: tuple[int, ...]) -> Tensor:
+        if len(said) == STEPS or before == END:
+            return torch.tensor(Bleu().score([said], [[CAPTION]])[0])
+        weights = captioner.look(scene, state).weights[0]
+        places = weights.argsort(descending=True)[:tries].tolist()
+        shares, after = torch.zeros(PLACES, WORDS), {}
+        for place in places:
+            after[place], told = captioner.advance(torch.tensor([before]), scene.annotations[:, place], state)
+            only = torch.zeros(PLACES, 1).index_fill(0, torch.tensor(place), 1.0)
+            shares = shares + only * captioner.score(told).softmax(-1) * weights[place] / weights[places].sum()
+        likely = (shares.sum(0)[words].log() / temperature).softmax(0)
+        came_of = shares.argmax(0).tolist()
+        total = torch.zeros(())
+        for chance, word in zip(likely, words, strict=True):
+            total = total + chance * rest(after[came_of[word]], word, (*said, word))
+        return total
+
+    scene = captioner.see(annotations)
+    return rest(captioner.begin(scene), START, ())
+
+
+@pytest.mark.parametrize("tries", [2, 100])
+def test_places_that_are_tried_learn_with_the_words_that_come_of_them(
+    captioner: Captioner, source: CaptionedPictures, tries: int
+) -> None:
+    """By enumeration: no place is drawn, and REINFORCE on the words is the gradient of the expected score, the places' with it."""
+    annotations = source.annotations(torch.zeros(1, dtype=torch.long), torch.device("cpu"))
+    exact = exact_score(captioner, annotations, tries, 0.7)
+    rows, config = 50_000, replace(CONFIG, data="scenes", reward="bleu", tries=tries)
+    episodes = written(captioner, source, 0.7, rows, tries)
+    returns = reward_to_go(episodes.rewards).float()
+    assert float(returns[0].mean()) == pytest.approx(exact.item(), rel=0.01)
+    parts = losses(episodes, returns, exact.detach(), torch.zeros(rows, dtype=torch.bool), config)
+    assert not parts["places"].any()
+    parameters = dict(captioner.named_parameters())
+    right, found = (torch.autograd.grad(part, list(parameters.values())) for part in (exact, -parts["words"]))
+    whole, estimate = (torch.cat([part.flatten() for part in parts]) for parts in (right, found))
+    assert (estimate - whole).norm() < 0.02 * whole.norm()
+    place = list(parameters).index("attention.score.weight")
+    assert right[place].norm() > 0.01
+    assert (found[place] - right[place]).norm() < 0.03 * right[place].norm()
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.5])

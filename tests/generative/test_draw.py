@@ -117,6 +117,18 @@ def test_cell_is_that_of_pytorch() -> None:
         torch.testing.assert_close(values, expected)
 
 
+def test_cell_tries_several_inputs_from_one_state_as_one_after_the_other() -> None:
+    cell = LSTMCell(5, 3)
+    randomise(cell)
+    generator = torch.Generator().manual_seed(1)
+    alike, own = torch.randn(4, 1, 2, generator=generator), torch.randn(4, 6, 3, generator=generator)
+    state = torch.randn(4, 3, generator=generator), torch.randn(4, 3, generator=generator)
+    found = cell((alike, own), state)
+    for which in range(6):
+        for values, expected in zip(found, cell((alike[:, 0], own[:, which]), state), strict=True):
+            torch.testing.assert_close(values[:, which], expected)
+
+
 def test_cell_keeps_its_state_in_single_precision_under_half() -> None:
     cell = LSTMCell(5, 3)
     randomise(cell)
