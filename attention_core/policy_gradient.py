@@ -175,6 +175,21 @@ def sample_categorical(scores: Tensor, gumbel: Tensor) -> Tensor:
     return (scores.detach() + gumbel).argmax(-1)
 
 
+def draw_categorical(scores: Tensor, uniform: Tensor) -> Tensor:
+    """Draw from softmax(scores) by inverting its distribution function: (B, K) to (B,).
+
+    It wants one random number for each row where `sample_categorical` wants K, which for thousands of classes is most of the work.
+
+    Args:
+        scores: unnormalised log-probabilities.
+        uniform: (B,), in [0, 1).
+    """
+    reached = scores.detach().softmax(-1).cumsum(-1)
+    # Of a class without probability nothing is reached that was not before it.
+    drawn = torch.searchsorted(reached, uniform[:, None] * reached[:, -1:], right=True)[:, 0]
+    return drawn.clamp(max=scores.shape[-1] - 1)
+
+
 def gumbel_noise(shape: tuple[int, ...], generator: torch.Generator, device: torch.device) -> Tensor:
     """Draw standard Gumbel noise."""
     return -torch.empty(shape, device=device).exponential_(generator=generator).log()

@@ -39,7 +39,7 @@ from generative.train import ReaderLearner as EyeLearner
 from ocr.config import published_config as ocr_config
 from ocr.train import ReaderLearner
 from transformer.config import published_config as transformer_config
-from transformer.train import TranslationLearner
+from transformer.learner import TranslationLearner
 
 WARM_UP = 8
 TIMED = 20

@@ -30,8 +30,8 @@ from torch import Tensor, nn
 from attention_core.zoo import pick_device
 from transformer.batches import TokenBatches, pad
 from transformer.config import SIZES, TransformerConfig
+from transformer.learner import losses
 from transformer.model import Transformer, sinusoids
-from transformer.train import losses
 from transformer.translating import search
 from transformer.vocabulary import END, PAD, START
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from attention_core.config import TrainingConfig, check_at_least, check_choices, check_share, from_dict, load_yaml
+from attention_core.config import TrainingConfig, check_above_zero, check_at_least, check_choices, check_share, from_dict, load_yaml
 
 HYPERPARAMETERS = Path(__file__).parent / "hyperparameters" / "transformer.yaml"
 DATA = ("reverse", "multi30k", "multi30k_tatoeba", "files")
@@ -73,6 +73,14 @@ class TransformerConfig:
     """Share of a token's probability that is spread over all in training."""
     agreement: float = 0.0
     """α of R-Drop: every sentence is read twice, with other units left out, and both readings are to agree; 0 for once."""
+    reward: Literal["likelihood", "bleu"] = "likelihood"
+    """What it learns from: the likelihood of the true translations, or the BLEU of translations that it draws itself, which is for
+    the end of a training: `start` with what likelihood has taught."""
+    samples: int = 10
+    """N, translations that are drawn of each source, where it learns from those."""
+    temperature: float = 0.5
+    """Their tokens are drawn by their scores over this: below 1 the likeliest more often, so that the long tail of tokens that
+    smoothed labels leave does not have to be unlearned one by one."""
     tokens: int = 4096
     """Tokens of a batch at most, padding included, of sources and of targets each, over all processes."""
     beams: int = 4
@@ -101,7 +109,11 @@ class TransformerConfig:
             if self.source == self.target:
                 raise ValueError(f"source and target must differ, both are {self.source!r}")
         check_at_least(self, 1, "longest", "vocabulary", "tokens", "beams")
+        check_at_least(self, 2, "samples")
         check_at_least(self, 0, "length_power", "agreement")
+        check_above_zero(self, "temperature")
+        if self.reward != "likelihood" and self.agreement:
+            raise ValueError(f"agreement is for reward='likelihood': leave it at 0, got {self.agreement}")
         check_share(self, "dropout", "piece_dropout", "label_smoothing")
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from attention_core.beam_search import select_rows
 from transformer.attention import KeysValues
 from transformer.config import SIZES, TransformerConfig
 from transformer.layers import DecoderLayer, EncoderLayer
@@ -110,9 +111,19 @@ class Transformer(nn.Module):
             layers.append(known)
         return self.score(self.decoder_end(token[:, 0])), Written(tuple(layers), written.place + 1)
 
-    def forward(self, source: Tensor, target: Tensor) -> Tensor:
-        """Read sources and the beginnings of targets: (B, S) and (B, T) to (B, T, d), what scores are made of; see `score`."""
-        return self.decode(target, self.encode(source))
+    def forward(self, source: Tensor, target: Tensor, about: Tensor | None = None) -> Tensor:
+        """Read sources and the beginnings of targets.
+
+        Args:
+            source: (P, S).
+            target: (B, T).
+            about: (B,), which source each target is of; by default B = P, and each is of its own.
+
+        Returns:
+            (B, T, d), what scores are made of; see `score`.
+        """
+        memory = self.encode(source)
+        return self.decode(target, memory if about is None else select_rows(memory, about))
 
     def _decoder(self) -> list[DecoderLayer]:
         return [layer for layer in self.decoder if isinstance(layer, DecoderLayer)]

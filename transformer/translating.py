@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from attention_core.beam_search import Sequences, beam_search, greedy_search
+from attention_core.beam_search import Sequences, beam_search, greedy_search, select_rows
+from attention_core.policy_gradient import draw_categorical
 from transformer.batches import pad
 from transformer.model import Memory, Transformer
 from transformer.vocabulary import END, PAD, START, Vocabulary
@@ -64,9 +65,8 @@ def search(
 
     def step_anew(tokens: Tensor, state: Prefix, task: Task) -> tuple[Tensor, Prefix]:
         written, memory = torch.cat((state.tokens, tokens[:, None]), 1), task.memory
-        copies = torch.arange(len(memory.mask), device=tokens.device).repeat_interleave(len(tokens) // len(memory.mask))
-        each = Memory(tuple(type(layer)(*(part[copies] for part in layer)) for layer in memory.layers), memory.mask[copies])
-        scores = model.score(model.decode(written, each)[:, -1])
+        about = torch.arange(len(memory.mask), device=tokens.device).repeat_interleave(len(tokens) // len(memory.mask))
+        scores = model.score(model.decode(written, select_rows(memory, about))[:, -1])
         return _end_where_it_may(scores, torch.full_like(tokens, written.shape[1]), task.limits), Prefix(written)
 
     count, device = len(source), source.device
@@ -78,6 +78,43 @@ def search(
     if beams == 1:
         return greedy_search(way, state, task, count, START, END, most, forbidden=(PAD,), device=device)
     return beam_search(way, state, task, count, START, END, most, beams, length_penalty(length_power), (PAD,), device)
+
+
+@torch.no_grad()
+def draw(model: Transformer, source: Tensor, longest: Tensor, samples: int, temperature: float, chance: torch.Generator) -> Tensor:
+    """Translate sources, (P, S), by chance: every token is drawn by its scores over a temperature, whatever it is but padding.
+
+    Args:
+        model: in evaluation mode.
+        source: tokens, padded at the end.
+        longest: (P,), tokens of a translation at most, the end included; one that has not ended by then is cut off.
+        samples: N, translations of each source.
+        temperature: below 1 the likeliest tokens are drawn more often.
+        chance: what is drawn from, on the device of the sources.
+
+    Returns:
+        (P · N, T), padded, those of a source next to each other.
+    """
+    count, device = len(source) * samples, source.device
+    memory, state = model.encode(source), model.begin(count)
+    newest, writing = torch.full((count,), START, device=device), torch.ones(count, dtype=torch.bool, device=device)
+    written = []
+    while writing.any():
+        scores, state = model.advance(newest, state, memory)
+        newest = draw_categorical(tempered(scores, temperature), torch.rand(count, generator=chance, device=device))
+        written.append(torch.where(writing, newest, PAD))
+        writing = writing & (newest != END) & (state.place < longest.repeat_interleave(samples))
+    return torch.stack(written, 1)
+
+
+def tempered(scores: Tensor, temperature: float) -> Tensor:
+    """Make the scores that tokens are drawn by, of a model's scores, (…, V): over a temperature, and padding never."""
+    return (scores / temperature).index_fill(-1, torch.tensor([PAD], device=scores.device), -torch.inf)
+
+
+def most_tokens(source: Tensor, longest: int) -> Tensor:
+    """Tell how many tokens translations of sources, (P, S), have at most, their ends included, with places for `longest`: (P,)."""
+    return (TWICE * (source != PAD).sum(1) + MORE).clamp(max=longest)
 
 
 def _end_where_it_may(scores: Tensor, places: Tensor, limits: Tensor) -> Tensor:
@@ -151,8 +188,7 @@ def _translate_chunk(
     translations = [""] * len(tokens)
     if full:
         source = pad([[*tokens[row], END] for row in full]).to(device)
-        longest = (TWICE * (source != PAD).sum(1) + MORE).clamp(max=model.longest)
-        found = search(model, source, longest, beams, length_power)
+        found = search(model, source, most_tokens(source, model.longest), beams, length_power)
         for row, numbers in zip(full, found.tokens.tolist(), strict=True):
             translations[row] = vocabulary.decode(numbers)
     return translations

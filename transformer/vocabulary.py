@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 from numpy.random import Generator
+from rich.console import Console
+from rich.progress import track
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 PAD, END = 0, 1
@@ -116,7 +118,7 @@ class PieceDropout:
         self._ways: list[list[list[int]]] = []
         numbers: dict[str, int] = {}
         self._lines: list[list[int]] = []
-        for line in lines:
+        for line in track(lines, "ways to cut words", console=Console(stderr=True)):
             words = vocabulary.cut(line)
             for word in words:
                 if word not in numbers:

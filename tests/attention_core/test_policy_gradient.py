@@ -12,6 +12,7 @@ from torch import Tensor
 from attention_core.policy_gradient import (
     MovingAverage,
     baseline_loss,
+    draw_categorical,
     gaussian_log_probability,
     generalized_advantage,
     gumbel_noise,
@@ -252,6 +253,15 @@ def test_categorical_samples_come_as_often_as_the_softmax_says() -> None:
     probabilities = scores.softmax(-1)
     deviation = (probabilities * (1 - probabilities) / count).sqrt()
     assert ((found - probabilities).abs() < 4 * deviation).all(), (found, probabilities)
+
+
+def test_inverting_the_distribution_draws_as_often_as_the_softmax_says_and_never_the_impossible() -> None:
+    scores, count = torch.tensor([-torch.inf, 0.3, -1.2, -torch.inf, 2.0, -torch.inf]), 20_000
+    uniform = torch.rand(count, generator=torch.Generator().manual_seed(0))
+    uniform[:2] = torch.tensor([0.0, 1 - 2**-24])  # the ends of what random numbers there are
+    drawn = draw_categorical(scores.expand(count, 6), uniform)
+    assert drawn[:2].tolist() == [1, 4]
+    assert torch.allclose(torch.bincount(drawn, minlength=6) / count, scores.softmax(0), atol=0.01)
 
 
 def test_logistic_noise_is_that_of_pytorch_and_decides_as_often_as_the_odds_say() -> None:

@@ -16,9 +16,10 @@ from attention_core.zoo import ModelError
 from transformer import teachers
 from transformer.config import TransformerConfig
 from transformer.corpora import Corpus
+from transformer.learner import TranslationLearner
 from transformer.loading import load
 from transformer.teachers import taught
-from transformer.train import TranslationLearner, train
+from transformer.train import train
 from transformer.translating import translate
 
 CPU = torch.device("cpu")

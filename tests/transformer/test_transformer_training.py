@@ -22,8 +22,9 @@ from attention_core.zoo import ModelError
 from transformer.config import TransformerConfig, published_config
 from transformer.corpora import CorpusError, load_corpus
 from transformer.evaluate import bleu, bleu_tokenized_lowercase, exact
+from transformer.learner import TranslationLearner, losses
 from transformer.loading import load
-from transformer.train import TranslationLearner, losses, train
+from transformer.train import train
 from transformer.vocabulary import END, PAD, START
 
 CPU = torch.device("cpu")
@@ -100,7 +101,7 @@ def test_a_few_tokens_at_a_time_give_the_loss_and_the_gradient_of_all(
     config = TransformerConfig(agreement=agreement, label_smoothing=0.1)
     found = []
     for chunk in (1000, 3):
-        monkeypatch.setattr("transformer.train.CHUNK", chunk)
+        monkeypatch.setattr("transformer.learner.CHUNK", chunk)
         told, matrix = scores.clone().requires_grad_(), torch.eye(TOKENS).mul(0.7).requires_grad_()
         parts = losses(partial(torch.matmul, other=matrix), told, wanted, config)
         sum(parts.values()).backward()
@@ -173,7 +174,7 @@ def test_processes_share_out_every_batch(config: TransformerConfig) -> None:
 def test_nothing_is_left_out_at_random_in_validation(config: TransformerConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     learner = TranslationLearner(dataclasses.replace(config, dropout=0.5), make_accelerator(FEW))
     monkeypatch.setattr(
-        "transformer.train.validate", lambda model, *_: {"training": any(part.training for part in model.modules())}
+        "transformer.learner.validate", lambda model, *_: {"training": any(part.training for part in model.modules())}
     )
     assert learner.validate(learner.module.train()) == {"training": False}
 
@@ -249,7 +250,10 @@ def settled(folder: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.usefixtures("small_size")
-@pytest.mark.parametrize(("changes", "average_last"), [({}, 0), ({"piece_dropout": 0.2, "agreement": 1.0, "norm_first": True}, 2)])
+@pytest.mark.parametrize(
+    ("changes", "average_last"),
+    [({}, 0), ({"piece_dropout": 0.2, "agreement": 1.0, "norm_first": True}, 2), ({"reward": "bleu", "samples": 3}, 0)],
+)
 def test_a_training_resumed_gives_the_same_numbers(
     config: TransformerConfig, tmp_path: Path, changes: dict[str, Any], average_last: int
 ) -> None:
@@ -323,6 +327,10 @@ def test_a_model_of_another_vocabulary_is_refused(config: TransformerConfig, tmp
         ({"beams": 0}, "beams must be at least 1"),
         ({"agreement": -1.0}, "agreement must be at least 0"),
         ({"piece_dropout": 1.0}, "piece_dropout must be within 0 … 1, 1 excepted"),
+        ({"reward": "ter"}, "reward='ter' is unknown: choose one of likelihood, bleu"),
+        ({"samples": 1}, "samples must be at least 2"),
+        ({"temperature": 0.0}, "temperature must be above 0"),
+        ({"reward": "bleu", "agreement": 1.0}, "agreement is for reward='likelihood'"),
     ],
 )
 def test_wrong_settings_are_named(changes: dict[str, Any], says: str) -> None:
