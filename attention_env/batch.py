@@ -26,7 +26,7 @@ def plain_errors(env: str) -> Iterator[None]:
     """Say what is wrong with an environment's name or settings where gymnasium leaves it to Python, or to be guessed.
 
     Raises:
-        ValueError: if it takes no such settings, its module is not found, or it is one of ours without its namespace.
+        ValueError: if it takes no such settings, its module is not found, or there is no such environment.
     """
     try:
         yield
@@ -37,9 +37,9 @@ def plain_errors(env: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise ValueError(f"{env} names a module that Python does not find (is its folder on PYTHONPATH?): {error}") from error
     except gym.error.UnregisteredEnv as error:
-        if (ours := f"attention_env/{env}") not in gym.registry:
-            raise
-        raise ValueError(f"there is no environment {env}: did you mean {ours}?") from error
+        ours = [name for name in gym.registry if name.startswith("attention_env/")]
+        hint = f"did you mean {meant}?" if (meant := f"attention_env/{env}") in ours else f"here there are {', '.join(ours)}"
+        raise ValueError(f"there is no environment {env}: {hint}") from error
 
 
 def make_batch(env: str, count: int, **settings: Any) -> GlimpseVectorEnv:

@@ -66,7 +66,7 @@ class BatchedVectorEnv(EzPickle, VectorEnv[Any, Any, Any], Generic[D]):
         self.render_mode = self.settings.render_mode
         self.autoreset_mode = AutoresetMode(self.settings.autoreset_mode)
         self.metadata = {**METADATA, "autoreset_mode": self.autoreset_mode}
-        self.device = torch.device(self.settings.device)
+        self.device = _find_device(self.settings.device)
         self._generator: torch.Generator | None = None
         self._begun = False
         # While all rows are in step (no row ever ends or starts before the others) one number and one flag stand for all of
@@ -417,6 +417,22 @@ class SingleEnv(EzPickle, gym.Env[Any, Any]):
         """Draw the present moment, (H, W, 3) uint8; None without a render mode."""
         frames = self.batch.render()
         return None if frames is None else frames[0]
+
+
+def _find_device(name: str) -> torch.device:
+    """Find a device by its name, and see that it is there, which starts nothing on it.
+
+    Raises:
+        ValueError: if PyTorch has no such device.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device={name!r} is none that PyTorch knows: use 'cpu', 'cuda' or 'cuda:1', say") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        there = f"{torch.cuda.device_count()} of them" if torch.cuda.is_available() else "none, so that 'cpu' is left"
+        raise ValueError(f"device={name!r} is a GPU that PyTorch does not find here: it finds {there}")
+    return device
 
 
 def one_row(action: Any) -> Any:

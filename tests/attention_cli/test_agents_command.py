@@ -94,7 +94,8 @@ def test_a_training_cut_short_is_gone_on_with_before_it_is_evaluated(tmp_path: P
     [
         ("nowhere:mine/Corners-v0", "nowhere:mine/Corners-v0 names a module that Python does not find"),
         ("Digits-v0", "there is no environment Digits-v0: did you mean attention_env/Digits-v0?"),
-        ("Dogs-v0", "Dogs"),
+        ("Dogs-v0", "there is no environment Dogs-v0: here there are attention_env/Digits-v0, attention_env/MNIST-v0"),
+        ("attention_env/Digits-v7", "there is no environment attention_env/Digits-v7: here there are attention_env/Digits-v0"),
     ],
 )
 def test_an_environment_that_is_not_found_is_named(env: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -590,6 +590,15 @@ def test_at_least_one_row_is_needed(count: int, arrays: Arrays) -> None:
         GlimpseVectorEnv(count, source=arrays)
 
 
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [("gpu", "device='gpu' is none that PyTorch knows"), ("cuda:99", "device='cuda:99' is a GPU that PyTorch does not find here")],
+)
+def test_a_device_that_is_not_there_is_refused(device: str, message: str, arrays: Arrays) -> None:
+    with pytest.raises(ValueError, match=message):
+        GlimpseVectorEnv(2, source=arrays, output="torch", device=device)
+
+
 def test_stepping_before_a_reset_is_refused(arrays: Arrays) -> None:
     with pytest.raises(gym.error.ResetNeeded, match="call reset"):
         GlimpseVectorEnv(2, source=arrays).step(dict_actions([0, 0]))
