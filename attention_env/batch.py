@@ -37,8 +37,8 @@ def plain_errors(env: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise ValueError(f"{env} names a module that Python does not find (is its folder on PYTHONPATH?): {error}") from error
     except gym.error.UnregisteredEnv as error:
-        ours = [name for name in gym.registry if name.startswith("attention_env/")]
-        hint = f"did you mean {meant}?" if (meant := f"attention_env/{env}") in ours else f"here there are {', '.join(ours)}"
+        ours, meant = [name for name in gym.registry if name.startswith("attention_env/")], f"attention_env/{env}"
+        hint = f"did you mean {meant}?" if meant in ours else f"here there are {', '.join(ours)}"
         raise ValueError(f"there is no environment {env}: {hint}") from error
 
 
