@@ -12,9 +12,9 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain, islice
+from itertools import chain, count, islice, repeat
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pooch
@@ -27,8 +27,10 @@ from attention_core import data_files
 from attention_core.files import cache_folder, write_atomically, write_text_atomically
 from captioning.config import FeatureConfig
 from captioning.encoders import choose_weights, load_encoder
-from captioning.pictures import decode_picture
+from captioning.pictures import SMALLEST_SIDE, View, decode_picture, random_view
 
+Seen = Literal["whole", "mirrored"] | int
+"""What an encoder sees of pictures: all of them, that mirrored, or for a number random parts."""
 FOLDER = "features"
 """Within the cache."""
 BATCH = 16
@@ -54,7 +56,7 @@ def load_features(
     config: FeatureConfig,
     device: torch.device,
     *,
-    mirrored: bool = False,
+    seen: Seen = "whole",
 ) -> NDArray[np.float16]:
     """Return the annotation vectors of a data set's pictures, from the cache where it has them.
 
@@ -64,7 +66,8 @@ def load_features(
         pictures: picture files, one at least; they are read only if the cache does not have them.
         config: encoder, size and stride.
         device: where the encoder runs.
-        mirrored: whether left and right are exchanged in the pictures, before the encoder sees them.
+        seen: what the encoder sees of the pictures: the whole, the whole with left and right exchanged, or for a number a random
+            part of each (`captioning.pictures.random_view`). Each number has parts of its own, always the same.
 
     Returns:
         (count, L, D), memory-mapped and read-only; L is row after row of the encoder's map.
@@ -83,16 +86,17 @@ def load_features(
         "weights": pooch.file_hash(str(weights)),
         "size": config.size,
         "stride": config.stride,
-        "mirrored": mirrored,
+        "mirrored": seen == "mirrored",
+        **({"crop": seen, "smallest_side": SMALLEST_SIDE} if isinstance(seen, int) else {}),
     }
-    parts = [name, config.encoder, str(config.size), str(config.stride), *(["mirrored"] if mirrored else [])]
-    path = cache_folder() / FOLDER / f"{'-'.join(parts)}.npy"
+    ending = f"-crop-{seen}" if isinstance(seen, int) else {"whole": "", "mirrored": "-mirrored"}[seen]
+    path = cache_folder() / FOLDER / f"{name}-{config.encoder}-{config.size}-{config.stride}{ending}.npy"
     if path.exists():
         try:
             return _read(path, made_from)
         except _StaleError as stale:
             print(f"{path} is made anew: {stale}", file=sys.stderr)
-    _write(path, made_from, _annotations(name, pictures, config, device, mirrored))
+    _write(path, made_from, _annotations(name, zip(pictures, _views(seen), strict=False), config, device))
     return _read(path, made_from)
 
 
@@ -143,21 +147,28 @@ def _description(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
+def _views(seen: Seen) -> Iterator[View]:
+    """Give a view for each picture, without end."""
+    if not isinstance(seen, int):
+        return repeat(View(mirrored=seen == "mirrored"))
+    rng = np.random.default_rng(seen)
+    return (random_view(rng) for _ in count())
+
+
 def _annotations(
-    name: str, pictures: EncodedPictures, config: FeatureConfig, device: torch.device, mirrored: bool
+    name: str, pictures: Iterable[tuple[bytes, View]], config: FeatureConfig, device: torch.device
 ) -> Iterator[NDArray[np.float16]]:
     """Look at pictures: arrays (up to BATCH, L, D)."""
     encoder = load_encoder(config.encoder, config.stride).to(device)
     for batch in _decoded(name, pictures, config.size):
-        seen = torch.from_numpy(batch).to(device)
         with torch.inference_mode():
-            vectors = encoder.annotate(seen.flip(-1) if mirrored else seen)
+            vectors = encoder.annotate(torch.from_numpy(batch).to(device))
         yield vectors.half().cpu().numpy()
 
 
-def _decoded(name: str, pictures: Iterable[bytes], size: int) -> Iterator[NDArray[np.uint8]]:
+def _decoded(name: str, pictures: Iterable[tuple[bytes, View]], size: int) -> Iterator[NDArray[np.uint8]]:
     """Decode pictures in threads, a little ahead of who asks: arrays (up to BATCH, 3, size, size)."""
-    named = ((encoded, size, f"picture {number} of {name}") for number, encoded in enumerate(pictures))
+    named = ((encoded, size, f"picture {number} of {name}", view) for number, (encoded, view) in enumerate(pictures))
     waiting: deque[list[Future[NDArray[np.uint8]]]] = deque()
     with ThreadPoolExecutor(DECODING_THREADS) as threads:
         while batch := [threads.submit(decode_picture, *picture) for picture in islice(named, BATCH)]:

@@ -13,7 +13,7 @@ from attention_env.caption_scenes import SceneSource
 from attention_env.captions import CaptionedPictures, CaptionSource, Vocabulary
 from captioning import flickr8k
 from captioning.config import CaptionConfig, FeatureConfig
-from captioning.features import load_features
+from captioning.features import Seen, load_features
 from captioning.pictures import decode_picture
 from captioning.tokens import build_vocabulary, tokenize
 
@@ -28,7 +28,7 @@ def make_source(
         split: "train", "validation" or "test".
         device: where features are computed that are not in the cache yet.
         vocabulary: the words that captions are made of; those of the training captions by default.
-        training: whether mirrored pictures are among them, if the settings ask for such.
+        training: whether mirrored pictures and parts of pictures are among them, if the settings ask for such.
     """
     if config.data == "scenes":
         return SceneSource(split)
@@ -38,17 +38,22 @@ def make_source(
         trained = tokens if split == "train" else [[tokenize(s) for s in p.sentences] for p in flickr8k.load_captions("train")]
         vocabulary = build_vocabulary((sentence for references in trained for sentence in references), config.least)
     captions = pad_captions([[vocabulary.encode(sentence) for sentence in references] for references in tokens])
-    sides = [
-        CaptionedPictures(f"flickr8k/{split}", vocabulary, _features(split, config.features, device, mirrored), captions)
-        for mirrored in ([False, True] if training and config.mirrored else [False])
+    views: list[Seen] = ["whole"]
+    if training and config.mirrored:
+        views.append("mirrored")
+    if training:
+        views.extend(range(config.crops))
+    sources = [
+        CaptionedPictures(f"flickr8k/{split}", vocabulary, _features(split, config.features, device, view), captions)
+        for view in views
     ]
-    joined = sides[0] if len(sides) == 1 else JoinedSources(sides)
+    joined = sources[0] if len(sources) == 1 else JoinedSources(sources)
     return Photographs(joined, flickr8k.load_pictures(split), config.features.size) if config.encoder_rate else joined
 
 
-def _features(split: str, config: FeatureConfig, device: torch.device, mirrored: bool) -> NDArray[np.float16]:
+def _features(split: str, config: FeatureConfig, device: torch.device, view: Seen) -> NDArray[np.float16]:
     pictures = flickr8k.load_pictures(split)
-    return load_features(f"flickr8k-{split}", flickr8k.identity(), pictures, config, device, mirrored=mirrored)
+    return load_features(f"flickr8k-{split}", flickr8k.identity(), pictures, config, device, seen=view)
 
 
 def pad_captions(captions: Sequence[Sequence[Sequence[int]]]) -> NDArray[np.int64]:

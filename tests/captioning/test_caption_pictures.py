@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from attention_core.picture_files import PictureError
-from captioning.pictures import decode_picture, read_picture
+from captioning.pictures import SMALLEST_SIDE, View, decode_picture, random_view, read_picture
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 
@@ -47,6 +47,31 @@ def test_the_whole_frame_is_squashed_not_cropped(tmp_path: Path) -> None:
     seen = read_picture(saved(wide, tmp_path / "wide.png"), 16)
     assert (seen[1, :, :7] == 0).all()
     assert (seen[1, :, 9:] == 255).all()
+
+
+def test_a_view_is_a_part_at_full_size() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 16, 3), dtype=np.uint8)
+    picture = Image.fromarray(pixels).resize((64, 32), Image.Resampling.NEAREST)
+    # The lower half of the height, from a quarter of the width to three: 8 columns and 4 rows, of 4×4 pixels each.
+    part = pixels[4:8, 4:12].transpose(2, 0, 1)
+    seen = View(0.25, 0.5, 0.5).of(picture.crop((0, 0, 64, 32)), 64)
+    np.testing.assert_array_equal(seen[:, 8::16, 4::8], part)
+    mirrored = View(0.25, 0.5, 0.5, mirrored=True).of(picture, 64)
+    np.testing.assert_array_equal(mirrored, seen[..., ::-1])
+
+
+def test_random_views_lie_within_the_picture_and_differ() -> None:
+    rng = np.random.default_rng(0)
+    views = np.array([random_view(rng) for _ in range(500)])
+    left, top, side, mirrored = views.T
+    assert views[:, :2].min() >= 0
+    assert max((left + side).max(), (top + side).max()) <= 1
+    assert side.min() >= SMALLEST_SIDE
+    np.testing.assert_allclose(side.mean(), (1 + SMALLEST_SIDE) / 2, atol=0.02)
+    assert abs(np.corrcoef(left, top)[0, 1]) < 0.5  # the shorter the side the more room in both
+    assert 0.4 < mirrored.mean() < 0.6
+    assert (left + side / 2 < 0.45).any()
+    assert (left + side / 2 > 0.55).any()
 
 
 def test_shrinking_averages_instead_of_picking_pixels(tmp_path: Path) -> None:

@@ -239,7 +239,12 @@ def test_flickr8k_comes_with_its_captions_and_features(data_folder: Path, tmp_pa
     index = torch.arange(12)
     assert torch.equal(source.captions(index, CPU), source.captions(index + 12, CPU))
     assert not torch.equal(source.annotations(index, CPU), source.annotations(index + 12, CPU))
-    validation = make_source(config, "validation", CPU, source.vocabulary)
+    cropped = make_source(dataclasses.replace(config, crops=2), "train", CPU, training=True)
+    assert len(cropped) == 48
+    assert torch.equal(cropped.annotations(torch.arange(24), CPU), source.annotations(torch.arange(24), CPU))
+    assert torch.equal(cropped.captions(index + 36, CPU), source.captions(index, CPU))
+    assert not torch.equal(cropped.annotations(index + 24, CPU), cropped.annotations(index + 36, CPU))
+    validation = make_source(dataclasses.replace(config, crops=2), "validation", CPU, source.vocabulary)
     assert validation.vocabulary == source.vocabulary
     assert len(validation) == 12
     captioner = SoftLearner(
@@ -299,6 +304,13 @@ def test_a_captioner_of_another_encoders_weights_is_refused(tmp_path: Path, monk
 def test_an_encoder_of_its_own_is_for_soft_attention_of_photographs(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="encoder_rate is for data='flickr8k', attention='soft'"):
         CaptionConfig(**{"data": "flickr8k", "encoder_rate": 0.1, **change})
+
+
+def test_parts_are_for_an_encoder_that_stays_as_it_is() -> None:
+    with pytest.raises(ValueError, match=r"leave crops or encoder_rate at 0, got 2 crops"):
+        CaptionConfig(data="flickr8k", encoder_rate=0.1, crops=2)
+    with pytest.raises(ValueError, match="crops must be at least 0"):
+        CaptionConfig(crops=-1)
 
 
 @pytest.mark.parametrize("attention", ["soft", "hard"])

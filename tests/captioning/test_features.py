@@ -22,7 +22,7 @@ from captioning import features
 from captioning.config import FeatureConfig
 from captioning.encoders import WEIGHTS, Encoder, load_encoder, published_names
 from captioning.features import load_features
-from captioning.pictures import decode_picture
+from captioning.pictures import decode_picture, random_view
 
 CPU = torch.device("cpu")
 CONFIG = FeatureConfig("mobilenet_v2", 48, 16)
@@ -163,11 +163,34 @@ def test_mirrored_pictures_are_turned_before_they_are_seen() -> None:
         stream = io.BytesIO()
         Image.open(io.BytesIO(picture)).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(stream, "png")
         turned.pictures[number] = stream.getvalue()
-    mirrored = load(album, mirrored=True)
+    mirrored = load(album, seen="mirrored")
     expected = load(turned, identity={"toys/turned.tar": "4567"})
     straight = load(album, identity={"toys/other.tar": "89"})
     np.testing.assert_allclose(mirrored, expected, rtol=2e-2, atol=2e-2)
     assert abs(mirrored.astype(np.float32) - straight).max() > 0.1
+
+
+def test_parts_are_random_but_for_each_number_the_same(cache: Path) -> None:
+    album = Album(3)
+    first, second = np.array(load(album, seen=0)), np.array(load(album, seen=1))
+    assert {path.name for path in cache.glob("*.npy")} == {f"toys-train-mobilenet_v2-48-16-crop-{number}.npy" for number in (0, 1)}
+    np.testing.assert_array_equal(load(album, seen=0), first)
+    assert album.looks == 2
+    assert abs(first.astype(np.float32) - second).max() > 0.1
+    for path in cache.glob("*"):
+        path.unlink()
+    np.testing.assert_array_equal(load(album, seen=0), first)
+
+
+def test_an_encoder_sees_the_part_that_is_drawn() -> None:
+    album, cut = Album(3), Album(3)
+    rng = np.random.default_rng(5)
+    shown = [random_view(rng).of(Image.open(io.BytesIO(picture)), 48) for picture in album.pictures]
+    for number, pixels in enumerate(shown):
+        stream = io.BytesIO()
+        Image.fromarray(pixels.transpose(1, 2, 0)).save(stream, "png")
+        cut.pictures[number] = stream.getvalue()
+    np.testing.assert_allclose(load(album, seen=5), load(cut, identity={"toys/cut.tar": "4567"}), rtol=2e-2, atol=2e-2)
 
 
 def test_vectors_of_another_data_set_are_named_and_made_anew(capsys: pytest.CaptureFixture[str]) -> None:
