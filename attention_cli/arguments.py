@@ -48,18 +48,29 @@ def pairs(words: tuple[str, ...]) -> dict[str, Any]:
     return pairs
 
 
-def use_threads(threads: int | None) -> None:
-    """Let PyTorch compute with so many CPU threads; None for its own choice.
+@dataclass(frozen=True, kw_only=True)
+class TrainingArguments:
+    """What every training may be told beside its settings; it changes nothing of what is learned."""
 
-    Raises:
-        ValueError: if there are none.
-    """
-    if threads is not None:
-        if threads < 1:
-            raise ValueError(f"threads must be at least 1, got {threads}")
-        import torch
+    max_seconds: float | None = None
+    """End cleanly after so many seconds, with a checkpoint to go on from."""
+    threads: int | None = None
+    """CPU threads; PyTorch's choice by default."""
 
-        torch.set_num_threads(threads)
+    def begin(self) -> None:
+        """Let PyTorch compute with so many threads.
+
+        Raises:
+            ValueError: if there are none, or less than no time.
+        """
+        if self.max_seconds is not None and not self.max_seconds >= 0:
+            raise ValueError(f"max_seconds must be at least 0, got {self.max_seconds:g}")
+        if self.threads is not None:
+            if self.threads < 1:
+                raise ValueError(f"threads must be at least 1, got {self.threads}")
+            import torch
+
+            torch.set_num_threads(self.threads)
 
 
 def figures_folder(model: str, asked: Path | None) -> Path:

@@ -9,24 +9,28 @@ from typing import Annotated, Literal
 
 import tyro
 
-from attention_cli.arguments import VarianceArguments, figures_folder, peek, print_figures, print_run, print_variances, use_threads
+from attention_cli.arguments import (
+    TrainingArguments,
+    VarianceArguments,
+    figures_folder,
+    peek,
+    print_figures,
+    print_run,
+    print_variances,
+)
 from captioning.config import CaptionConfig, Places, published_config
 
 Split = Literal["test", "validation", "train"]
 
 
 @dataclass(frozen=True)
-class TrainArguments:
+class TrainArguments(TrainingArguments):
     """Train a captioner; the same command again goes on where it was interrupted."""
 
     config: tyro.conf.OmitArgPrefixes[CaptionConfig]
     """The settings; their defaults are the published ones for the data."""
     out: Path | None = None
     """Run folder; runs/<data>-<attention>-<seed> by default."""
-    max_seconds: float | None = None
-    """End cleanly after so many seconds, with a checkpoint to go on from."""
-    threads: int | None = None
-    """CPU threads; PyTorch's choice by default."""
 
 
 def train(arguments: list[str], program: str) -> None:
@@ -35,7 +39,7 @@ def train(arguments: list[str], program: str) -> None:
         peek(arguments, "--data", CaptionConfig.data), peek(arguments, "--attention", CaptionConfig.attention)
     )
     asked = tyro.cli(TrainArguments, args=arguments, prog=program, default=TrainArguments(published))
-    use_threads(asked.threads)
+    asked.begin()
     from captioning.train import train
 
     config = asked.config

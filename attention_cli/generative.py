@@ -9,7 +9,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import tyro
 
-from attention_cli.arguments import figures_folder, pairs, peek, print_figures, print_run, use_threads
+from attention_cli.arguments import TrainingArguments, figures_folder, pairs, peek, print_figures, print_run
 from generative.config import CONFIGS, DRAWConfig, ReaderConfig, VAEConfig, published_config
 
 Config = TypeVar("Config", VAEConfig, DRAWConfig, ReaderConfig)
@@ -17,7 +17,7 @@ Split = Literal["test", "validation", "train"]
 
 
 @dataclass(frozen=True)
-class TrainArguments(Generic[Config]):
+class TrainArguments(TrainingArguments, Generic[Config]):
     """Train a model; the same command again goes on where it was interrupted."""
 
     config: tyro.conf.OmitArgPrefixes[Config]
@@ -26,10 +26,6 @@ class TrainArguments(Generic[Config]):
     """What to train: vae, draw, or drawreader, DRAW's eye as a recogniser of an environment's pictures (`attention draw train`)."""
     out: Path | None = None
     """Run folder; runs/<data>-<model>-<seed> by default."""
-    max_seconds: float | None = None
-    """End cleanly after so many seconds, with a checkpoint to go on from."""
-    threads: int | None = None
-    """CPU threads; PyTorch's choice by default."""
     env_kwargs: tuple[str, ...] = ()
     """Settings of a reader's environment, as key:value."""
     training_kwargs: tuple[str, ...] = ()
@@ -61,7 +57,7 @@ def _train(arguments: list[str], program: str, usual: str, models: tuple[str, ..
     if reads:
         changes = {name: {**getattr(config, name), **pairs(getattr(asked, name))} for name in ("env_kwargs", "training_kwargs")}
         config = dataclasses.replace(config, **changes)
-    use_threads(asked.threads)
+    asked.begin()
     from generative.train import train
 
     place = asked.out or Path("runs") / f"{about.split('/')[-1]}-{kind}-{config.seed}"

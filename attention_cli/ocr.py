@@ -10,13 +10,13 @@ from typing import Annotated
 
 import tyro
 
-from attention_cli.arguments import figures_folder, peek, print_figures, print_run, use_threads
+from attention_cli.arguments import TrainingArguments, figures_folder, peek, print_figures, print_run
 from ocr.config import By, OCRConfig, Turned, published_config
 from ocr.words_config import WordConfig
 
 
 @dataclass(frozen=True)
-class TrainArguments:
+class TrainArguments(TrainingArguments):
     """Train a reader of words; the same command again goes on where it was interrupted."""
 
     config: tyro.conf.OmitArgPrefixes[OCRConfig]
@@ -25,17 +25,13 @@ class TrainArguments:
     """Whose settings to begin with, a name in ocr/hyperparameters/reader.yaml: synthetic, large, real, or paper."""
     out: Path | None = None
     """Run folder; runs/ocr-<settings>-<seed> by default."""
-    max_seconds: float | None = None
-    """End cleanly after so many seconds, with a checkpoint to go on from."""
-    threads: int | None = None
-    """CPU threads; PyTorch's choice by default."""
 
 
 def train(arguments: list[str], program: str) -> None:
     """`attention ocr train`."""
     published = published_config(peek(arguments, "--settings", TrainArguments.settings))
     asked = tyro.cli(TrainArguments, args=arguments, prog=program, default=TrainArguments(published))
-    use_threads(asked.threads)
+    asked.begin()
     from ocr.train import train
 
     config = asked.config

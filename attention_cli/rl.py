@@ -11,7 +11,7 @@ import tyro
 
 from agents import registry
 from agents.config import ReinforceConfig
-from attention_cli.arguments import figures_folder, pairs, peek, print_figures, print_run, use_threads
+from attention_cli.arguments import TrainingArguments, figures_folder, pairs, peek, print_figures, print_run
 
 DEFAULT_AGENT = "ram"
 DEFAULT_ENV = "attention_env/Digits-v0"
@@ -19,7 +19,7 @@ Config = TypeVar("Config", bound=registry.AgentConfig)
 
 
 @dataclass(frozen=True)
-class TrainArguments(Generic[Config]):
+class TrainArguments(TrainingArguments, Generic[Config]):
     """Train an agent; the same command again goes on where it was interrupted."""
 
     config: tyro.conf.OmitArgPrefixes[Config]
@@ -28,10 +28,6 @@ class TrainArguments(Generic[Config]):
     """Whom: ram, a learner of Stable-Baselines3 (ppo, a2c, recurrent_ppo), or a classifier that sees whole pictures (mlp, cnn)."""
     out: Path | None = None
     """Run folder; runs/<env>-<agent>-<seed> by default, of ram with its rule in the agent's place."""
-    max_seconds: float | None = None
-    """End cleanly after so many seconds, with a checkpoint to go on from."""
-    threads: int | None = None
-    """CPU threads; PyTorch's choice by default."""
     env_kwargs: tuple[str, ...] = ()
     """Settings of the environment, as key:value, such as glimpse_size:12 "start:random"."""
     training_kwargs: tuple[str, ...] = ()
@@ -51,7 +47,7 @@ def train(arguments: list[str], program: str) -> None:
         env_kwargs={**asked.config.env_kwargs, **pairs(asked.env_kwargs)},
         training_kwargs={**asked.config.training_kwargs, **pairs(asked.training_kwargs)},
     )
-    use_threads(asked.threads)
+    asked.begin()
     variant = config.rule if isinstance(config, ReinforceConfig) else name
     place = asked.out or Path("runs") / f"{config.env.split('/')[-1]}-{variant}-{config.seed}"
     folder = registry.train(config, place, asked.max_seconds)

@@ -11,31 +11,27 @@ from typing import Annotated, Literal
 
 import tyro
 
-from attention_cli.arguments import figures_folder, peek, print_figures, print_run, use_threads
+from attention_cli.arguments import TrainingArguments, figures_folder, peek, print_figures, print_run
 from transformer.config import TransformerConfig, published_config
 
 Split = Literal["test", "validation", "train"]
 
 
 @dataclass(frozen=True)
-class TrainArguments:
+class TrainArguments(TrainingArguments):
     """Train a Transformer; the same command again goes on where it was interrupted."""
 
     config: tyro.conf.OmitArgPrefixes[TransformerConfig]
     """The settings; their defaults are the published ones for the data."""
     out: Path | None = None
     """Run folder; runs/<data>-<source>-<target>-<seed> by default."""
-    max_seconds: float | None = None
-    """End cleanly after so many seconds, with a checkpoint to go on from."""
-    threads: int | None = None
-    """CPU threads; PyTorch's choice by default."""
 
 
 def train(arguments: list[str], program: str) -> None:
     """`attention translate train`."""
     published = published_config(peek(arguments, "--data", TransformerConfig.data))
     asked = tyro.cli(TrainArguments, args=arguments, prog=program, default=TrainArguments(published))
-    use_threads(asked.threads)
+    asked.begin()
     from transformer.train import train
 
     config = asked.config

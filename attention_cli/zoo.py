@@ -9,6 +9,8 @@ from typing import Annotated
 
 import tyro
 
+from attention_cli.arguments import TrainingArguments
+
 
 @dataclass(frozen=True)
 class ListArguments:
@@ -87,20 +89,19 @@ def write_results() -> None:
 
 
 @dataclass(frozen=True)
-class TrainArguments:
+class TrainArguments(TrainingArguments):
     """Train a released model anew, by the commands that made it; the same again goes on where it was interrupted."""
 
     name: Annotated[str, tyro.conf.Positional]
     """The model's name in the zoo."""
     out: Path | None = None
     """Run folder, or folder of run folders where trainings go on from each other; runs/<name> by default."""
-    max_seconds: float | None = None
-    """End cleanly after so many seconds, with a checkpoint to go on from."""
 
 
 def train(arguments: list[str], program: str) -> int:
     """`attention zoo train`."""
     asked = tyro.cli(TrainArguments, args=arguments, prog=program)
+    asked.begin()
     from attention_cli.main import main
     from attention_core.released import released
     from attention_core.run_folder import RunFolder

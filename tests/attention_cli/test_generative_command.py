@@ -244,6 +244,7 @@ BAD_TRAINING = {
     "no key and value": ([*TRAIN["drawreader"], "--env-kwargs", "glimpses"], "'glimpses' is not key:value"),
     "environment's settings without an environment": ([*TRAIN["vae"], "--env-kwargs", "glimpses:3"], "kwargs"),
     "no threads": ([*TRAIN["vae"], "--threads", "0"], "threads must be at least 1, got 0"),
+    "less than no time": ([*TRAIN["vae"], "--max-seconds", "-1"], "max_seconds must be at least 0, got -1"),
 }
 
 
@@ -251,7 +252,7 @@ BAD_TRAINING = {
 def test_trainings_that_are_impossible_are_told_on_stderr_with_status_2(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status, said, complaint = run_in_process([*arguments, "--max-seconds", "0", "--out", str(tmp_path / "run")], capsys)
+    status, said, complaint = run_in_process([*arguments[:2], "--max-seconds", "0", *arguments[2:], "--out", str(tmp_path / "run")], capsys)
     assert status == 2, said
     assert message in " ".join(complaint.replace("│", " ").split())
     assert "Traceback" not in complaint
