@@ -13,12 +13,15 @@ import resource
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.context import BaseContext
 from types import TracebackType
 
 import torch
 
 Measure = Callable[[], float]
 """Times something once and returns a rate; higher is better."""
+PROCESSES: BaseContext = multiprocessing.get_context("spawn")
+"""How rivals' processes are made: each imports its libraries anew, with the threads that it was given."""
 
 # Taking turns -----------------------------------------------------------------------------------------------------------
 
@@ -53,7 +56,7 @@ class Apart:
 
     def __init__(self, make: Callable[..., Measure], *arguments: object, threads: int) -> None:
         os.environ["OMP_NUM_THREADS"] = str(threads)  # libraries read it when they are loaded, in processes of processes too
-        self._process = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+        self._process = ProcessPoolExecutor(1, mp_context=PROCESSES)
         try:
             self._process.submit(_make, make, arguments).result()
         except BaseException:

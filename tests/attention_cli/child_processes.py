@@ -1,12 +1,8 @@
-"""The command in a process of its own, which a test can kill at any moment.
-
-The processes are forked from one that has already imported what is slow to import, so that each of them starts at once.
-"""
+"""The command in a process of its own, which a test can kill at any moment."""
 
 from __future__ import annotations
 
 import faulthandler
-import multiprocessing
 import os
 import resource
 import signal
@@ -17,17 +13,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(
-    [
-        "agents.train",
-        "attention_cli.rl",
-        "torch._dynamo",
-        "matplotlib.backends.backend_agg",
-        "sklearn.datasets",
-        "PIL.PngImagePlugin",
-    ]
-)
+from forked_processes import FORKS
 
 TINY = [
     *("rl", "train", "--threads", "1", "--updates", "12", "--batch-size", "8", "--warmup", "2"),

@@ -252,7 +252,9 @@ BAD_TRAINING = {
 def test_trainings_that_are_impossible_are_told_on_stderr_with_status_2(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status, said, complaint = run_in_process([*arguments[:2], "--max-seconds", "0", *arguments[2:], "--out", str(tmp_path / "run")], capsys)
+    status, said, complaint = run_in_process(
+        [*arguments[:2], "--max-seconds", "0", *arguments[2:], "--out", str(tmp_path / "run")], capsys
+    )
     assert status == 2, said
     assert message in " ".join(complaint.replace("│", " ").split())
     assert "Traceback" not in complaint

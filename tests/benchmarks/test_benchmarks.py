@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ import pytest
 import torch
 import tyro
 from accelerate import Accelerator
+from forked_processes import FORKS
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import attention_env
@@ -221,6 +223,7 @@ def tables(script: ModuleType, *words: str) -> list[list[list[str]]]:
     threads, said = torch.get_num_threads(), io.StringIO()
     with pytest.MonkeyPatch.context() as changes, contextlib.redirect_stdout(said):
         changes.setenv("OMP_NUM_THREADS", "1")  # the script sets it as well: put back afterwards
+        changes.setattr(import_module("side_by_side"), "PROCESSES", FORKS)
         try:
             script.main(tyro.cli(script.Arguments, args=words))
         finally:
