@@ -66,11 +66,12 @@ class TranslationLearner(Learner):
 
     def loss(self, module: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
         """Read the next batch of sentences with their translations."""
-        source, target = self.next_batch()
+        source, target, weight = self.next_batch()
         if self.config.agreement:  # the same sentences again, with other units left out
             source, target = source.repeat(2, 1), target.repeat(2, 1)
         score = self.released(self.accelerator.unwrap_model(module)).score
-        parts = losses(score, module(source, target[:, :-1]), target[:, 1:], self.config)
+        found = losses(score, module(source, target[:, :-1]), target[:, 1:], self.config)
+        parts = {name: weight * part for name, part in found.items()}
         padding = ((source == PAD).sum() + (target == PAD).sum()) / (source.numel() + target.numel())
         metrics = {**{f"losses/{name}": part for name, part in parts.items()}, "charts/padding": padding}
         # R-Drop's L_NLL + α L_KL (equation 4), halved: its L_NLL is the sum over both readings, of which this is the mean.
@@ -80,14 +81,23 @@ class TranslationLearner(Learner):
         """Give the sentences for an epoch, cut anew if the settings ask for it."""
         return list(zip(*(cut.encode(generator) for cut in self.cuts), strict=True)) if self.cuts else self.pairs
 
-    def next_batch(self) -> tuple[Tensor, Tensor]:
-        """Give this process's part of the next batch: sources, (B, S), and targets with their start and end, (B, T + 1)."""
-        batch = self.batches.take()
-        mine = batch[self.accelerator.process_index :: self.accelerator.num_processes] or batch[:1]
-        longest = self.config.longest - 1
+    def next_batch(self) -> tuple[Tensor, Tensor, float]:
+        """Give this process's part of the next batch: sources, (B, S), and targets with their start and end, (B, T + 1).
+
+        Returns:
+            Both, and the weight of this process's own mean: the mean over processes is then that over the whole batch.
+        """
+        batch, processes = self.batches.take(), self.accelerator.num_processes
+        mine = batch[self.accelerator.process_index :: processes]
+        weight = processes * sum(map(self.weigh, mine)) / sum(map(self.weigh, batch))
+        longest, mine = self.config.longest - 1, mine or batch[:1]
         source = pad([[*sentence[:longest], END] for sentence, _ in mine])
         target = pad([[START, *sentence[:longest], END] for _, sentence in mine])
-        return source.to(self.device), target.to(self.device)
+        return source.to(self.device), target.to(self.device), weight
+
+    def weigh(self, pair: Pair) -> int:
+        """Tell how much of the loss's mean a pair of sentences is: its target's tokens, the end among them."""
+        return min(len(pair[1]), self.config.longest - 1) + 1
 
     def released(self, module: nn.Module) -> Transformer:
         """The module itself."""

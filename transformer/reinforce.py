@@ -17,6 +17,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from attention_core.policy_gradient import leave_one_out, reinforce_loss
+from transformer.batches import Pair
 from transformer.config import TransformerConfig
 from transformer.evaluate import sentence_bleu
 from transformer.learner import TranslationLearner, token_logs
@@ -34,7 +35,7 @@ class RewardLearner(TranslationLearner):
 
     def loss(self, module: nn.Module) -> tuple[Tensor, dict[str, Tensor]]:
         """Translate the next batch of sentences several times, and learn from what the translations are worth."""
-        source, target = self.next_batch()
+        source, target, weight = self.next_batch()
         model, samples = self.released(self.accelerator.unwrap_model(module)), self.config.samples
         model.eval()  # what is drawn is what it would write, with all its units
         drawn = draw(model, source, most_tokens(source, model.longest), samples, self.config.temperature, self.chance)
@@ -49,8 +50,12 @@ class RewardLearner(TranslationLearner):
         logs = token_logs(lambda part: tempered(model.score(part), self.config.temperature), told[there], wanted[there])
         likely = torch.zeros(len(read), device=self.device).index_add(0, there.nonzero()[:, 0], logs)[which]  # (P · N,), log π
         in_turn = likely.view(-1, samples).T.reshape(1, -1), returns.view(-1, samples).T.reshape(1, -1)
-        loss = reinforce_loss(*in_turn, leave_one_out(in_turn[1], samples))
-        return loss, {"losses/translations": loss, "charts/reward": returns.mean()}
+        loss = weight * reinforce_loss(*in_turn, leave_one_out(in_turn[1], samples))
+        return loss, {"losses/translations": loss, "charts/reward": weight * returns.mean()}
+
+    def weigh(self, pair: Pair) -> int:
+        """Tell how much of the loss's mean a pair of sentences is: all alike."""
+        return 1
 
     def _rewards(self, drawn: Tensor, target: Tensor) -> Tensor:
         """Score translations, (P · N, T), against the true ones, (P, ·): (P · N,), BLEU in [0, 1]."""

@@ -113,7 +113,7 @@ def test_a_sentences_score_is_smoothed_bleu() -> None:
 @pytest.mark.usefixtures("small_size")
 def test_translations_are_scored_against_their_own_reference(config: TransformerConfig) -> None:
     learner = make_learner(config)
-    source, target = learner.next_batch()
+    source, target, _ = learner.next_batch()
     copies = target[:, 1:].repeat_interleave(config.samples, 0)
     own, anothers = learner._rewards(copies, target), learner._rewards(copies.roll(config.samples, 0), target)
     assert own.min() > 0.9
@@ -128,11 +128,12 @@ def test_translations_are_scored_against_their_own_reference(config: Transformer
 def test_the_loss_is_that_of_each_translation_beside_the_others(config: TransformerConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """By hand, and one that is drawn twice counts twice."""
     learner = make_learner(dataclasses.replace(config, samples=3))
-    source, target = learner.next_batch()
+    source, target, _ = learner.next_batch()
     source, target = source[:2], target[:2]
     rows = [[7, 8, END, PAD], [9, END, PAD, PAD], [7, 8, END, PAD], [5, 6, 7, 8], [END, PAD, PAD, PAD], [9, 9, 9, END]]
     worth = [0.5, 0.1, 0.5, 0.3, 0.0, 0.9]
-    monkeypatch.setattr(learner, "next_batch", lambda: (source, target))
+    weight = 1.25  # as of the one of two processes that has five sentences of eight
+    monkeypatch.setattr(learner, "next_batch", lambda: (source, target, weight))
     monkeypatch.setattr(learner, "_rewards", lambda *_: torch.tensor(worth))
     monkeypatch.setattr("transformer.reinforce.draw", lambda *_: torch.tensor(rows))
     loss, metrics = learner.loss(learner.module)
@@ -149,18 +150,18 @@ def test_the_loss_is_that_of_each_translation_beside_the_others(config: Transfor
                 scores[0, PAD] = -torch.inf
                 by_hand -= (scores[0] / 0.7).log_softmax(0)[token].item() * (worth[place] - sum(others) / 2) / 6
                 before = token
-    assert loss.item() == pytest.approx(by_hand, rel=1e-4)
-    assert metrics["charts/reward"].item() == pytest.approx(sum(worth) / 6)
+    assert loss.item() == pytest.approx(weight * by_hand, rel=1e-4)
+    assert metrics["charts/reward"].item() == pytest.approx(weight * sum(worth) / 6)
 
 
 @pytest.mark.usefixtures("small_size")
 def test_the_estimator_agrees_with_enumeration(config: TransformerConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over all translations of one token: the gradient is that of the expected BLEU."""
     learner = make_learner(dataclasses.replace(config, samples=100_000, temperature=2.0))
-    model, (source, target) = learner.released(learner.module), learner.next_batch()
+    model, (source, target, _) = learner.released(learner.module), learner.next_batch()
     scores, _ = model.advance(torch.tensor([START]), model.begin(1), model.encode(source[:1]))
     worth = torch.rand(scores.shape[1], generator=torch.Generator().manual_seed(1))
-    monkeypatch.setattr(learner, "next_batch", lambda: (source[:1], target[:1]))
+    monkeypatch.setattr(learner, "next_batch", lambda: (source[:1], target[:1], 1.0))
     monkeypatch.setattr(learner, "_rewards", lambda drawn, _: worth[drawn[:, 0]])
     monkeypatch.setattr("transformer.reinforce.most_tokens", lambda *_: torch.tensor([1]))
     exact = ((scores[0] / 2)[PAD + 1 :].softmax(0) * worth[PAD + 1 :]).sum()

@@ -129,7 +129,7 @@ def test_batches_have_starts_ends_and_their_share_of_padding(config: Transformer
     vocabulary = learner.vocabulary
     seen = []
     for _ in range(6):
-        source, target = learner.next_batch()
+        source, target, _ = learner.next_batch()
         assert (target[:, 0] == START).all()
         for rows in (source, target[:, 1:]):
             assert ((rows == END).sum(1) == 1).all()
@@ -157,17 +157,40 @@ class Share(NamedTuple):
     num_processes: int
     device: torch.device = CPU
 
+    def unwrap_model(self, module: nn.Module) -> nn.Module:
+        return module
+
 
 @pytest.mark.usefixtures("small_size")
 def test_processes_share_out_every_batch(config: TransformerConfig) -> None:
     alone, *both = (cast(Any, share) for share in (Share(0, 1), Share(0, 2), Share(1, 2)))
     whole, parts = TranslationLearner(config, alone), [TranslationLearner(config, share) for share in both]
     for _ in range(3):
-        source, _ = whole.next_batch()
+        source = whole.next_batch()[0]
         wanted = sorted(whole.vocabulary.decode(row) for row in source.tolist())
         shares = [[whole.vocabulary.decode(row) for row in part.next_batch()[0].tolist()] for part in parts]
         assert all(shares)
         assert sorted([*shares[0], *shares[1]]) == wanted
+
+
+@pytest.mark.usefixtures("small_size")
+@pytest.mark.parametrize("processes", [2, 5])  # more than a batch has sentences: some have nothing to say
+def test_the_mean_over_processes_is_that_over_all_tokens(config: TransformerConfig, processes: int) -> None:
+    config = dataclasses.replace(config, dropout=0.0, piece_dropout=0.2, longest=55, agreement=1.0)
+    whole, *parts = (
+        TranslationLearner(config, cast(Any, share))
+        for share in (Share(0, 1), *(Share(one, processes) for one in range(processes)))
+    )
+    model, counts = whole.module.eval(), set()
+    for _ in range(4):
+        right, shown = whole.loss(model)
+        found = [part.loss(model) for part in parts]
+        assert sum(loss.item() for loss, _ in found) / processes == pytest.approx(right.item(), rel=1e-5)
+        assert sum(row["losses/tokens"].item() for _, row in found) / processes == pytest.approx(
+            shown["losses/tokens"].item(), rel=1e-5
+        )
+        counts.add(sum(loss.item() > 0 for loss, _ in found))
+    assert (min(counts) < processes) == (processes == 5)
 
 
 @pytest.mark.usefixtures("small_size")
