@@ -58,10 +58,10 @@ class TrainingArguments:
     """CPU threads; PyTorch's choice by default."""
 
     def begin(self) -> None:
-        """Let PyTorch compute with so many threads.
+        """Check both, and let PyTorch compute with so many threads.
 
         Raises:
-            ValueError: if there are none, or less than no time.
+            ValueError: if there are no threads, or less than no time.
         """
         if self.max_seconds is not None and not self.max_seconds >= 0:
             raise ValueError(f"max_seconds must be at least 0, got {self.max_seconds:g}")

@@ -156,6 +156,7 @@ def test_a_model_is_trained_anew_and_goes_on_where_it_was_interrupted(copied: Pa
     assert main([*command, "--max-seconds", "0"]) == 0
     assert not RunFolder(folders[0]).finished()
     assert not folders[1].exists()
+    assert main([*command, "--threads", "0"]) == 2
     assert main(command) == 0
     assert all(RunFolder(folder).finished() for folder in folders)
     before = [(folder / "metrics.jsonl").read_bytes() for folder in folders]

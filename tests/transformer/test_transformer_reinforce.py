@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -152,6 +154,20 @@ def test_the_loss_is_that_of_each_translation_beside_the_others(config: Transfor
                 before = token
     assert loss.item() == pytest.approx(weight * by_hand, rel=1e-4)
     assert metrics["charts/reward"].item() == pytest.approx(weight * sum(worth) / 6)
+
+
+@pytest.mark.usefixtures("small_size")
+def test_a_process_weighs_as_much_as_it_has_sentences(config: TransformerConfig) -> None:
+    learner, sentences, weights = make_learner(config), [], []
+    pairs = [([7] * 3, [8] * length) for length in (1, 9, 2, 5, 4)]
+    for process in range(2):
+        learner.accelerator = cast(Any, SimpleNamespace(process_index=process, num_processes=2))
+        learner.batches = cast(Any, SimpleNamespace(take=lambda: pairs))
+        source, _, weight = learner.next_batch()
+        sentences.append(len(source))
+        weights.append(weight)
+    assert sentences == [3, 2]
+    assert weights == [2 * 3 / 5, 2 * 2 / 5]
 
 
 @pytest.mark.usefixtures("small_size")
