@@ -8,7 +8,15 @@ from typing import Any
 from attention_core.pictures import save_figure
 from attention_core.run_folder import RunFolder
 
-STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3}
+STYLE: Any = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "axes.formatter.limits": (-3, 6),  # numbers beyond 10⁻³ and 10⁶ would not fit into the margin
+}
+WIDTH, HEIGHT = 9, 2.75  # of a row, in inches
 
 
 def draw_panels(folder: RunFolder, panels: dict[str, list[str]], counted: str) -> Path:
@@ -29,7 +37,9 @@ def draw_panels(folder: RunFolder, panels: dict[str, list[str]], counted: str) -
     rows = list(folder.rows())
     lines = -(-len(panels) // 2)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(9, 2.75 * lines), layout="constrained")
+        figure = Figure(figsize=(WIDTH, HEIGHT * lines))
+        # Margins in inches: a layout that matplotlib works out takes as long as all the drawing.
+        figure.subplots_adjust(0.6 / WIDTH, 0.5 / HEIGHT / lines, 1 - 0.1 / WIDTH, 1 - 0.3 / HEIGHT / lines, wspace=0.18, hspace=0.4)
         places = list(figure.subplots(lines, 2).flat)
         for unused in places[len(panels) :]:
             unused.remove()
@@ -40,6 +50,7 @@ def draw_panels(folder: RunFolder, panels: dict[str, list[str]], counted: str) -
                     axes.plot(*zip(*points, strict=True), label=name.split("/")[1])
             axes.set_title(title)
             axes.set_xlabel(counted)
+            axes.locator_params("x", nbins=5)
             if title.startswith("error"):
                 axes.yaxis.set_major_formatter(PercentFormatter(1.0))
                 axes.set_ylim(bottom=0)
