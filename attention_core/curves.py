@@ -39,7 +39,9 @@ def draw_panels(folder: RunFolder, panels: dict[str, list[str]], counted: str) -
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, HEIGHT * lines))
         # Margins in inches: a layout that matplotlib works out takes as long as all the drawing.
-        figure.subplots_adjust(0.6 / WIDTH, 0.5 / HEIGHT / lines, 1 - 0.1 / WIDTH, 1 - 0.3 / HEIGHT / lines, wspace=0.18, hspace=0.4)
+        figure.subplots_adjust(
+            0.6 / WIDTH, 0.5 / HEIGHT / lines, 1 - 0.1 / WIDTH, 1 - 0.3 / HEIGHT / lines, wspace=0.18, hspace=0.4
+        )
         places = list(figure.subplots(lines, 2).flat)
         for unused in places[len(panels) :]:
             unused.remove()

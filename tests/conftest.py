@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+from forked_processes import PreloadedPrograms
 
 # One thread: the tests' tensors are small, and worker processes that are forked must not meet a busy thread pool.
 torch.set_num_threads(1)
@@ -24,3 +26,15 @@ def data_folder() -> Path:
     if not folder:
         pytest.skip("needs the real data sets: set ATTENTION_DATA to their folder")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def preloaded(tmp_path_factory: pytest.TempPathFactory) -> PreloadedPrograms:
+    """Programs that start at once."""
+    return PreloadedPrograms(tmp_path_factory.mktemp("preloaded"))
+
+
+@pytest.fixture
+def preloaded_python(preloaded: PreloadedPrograms, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this Python's path, `sys.executable`, name the one that starts at once."""
+    monkeypatch.setattr(sys, "executable", str(preloaded.python))

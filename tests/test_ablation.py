@@ -43,6 +43,7 @@ def test_files_name_trainings_and_their_first_contender_changes_nothing(ablation
         assert f"{option} " in help_page
 
 
+@pytest.mark.usefixtures("preloaded_python")
 def test_contenders_are_trained_and_compared(
     ablation: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,6 +73,7 @@ def test_what_is_beside_the_first_is_by_seeds(ablation: ModuleType) -> None:
     assert "| other | `--x` | 2.5 ± 0.7 | +1.0 ± 0.0 |" in table
 
 
+@pytest.mark.usefixtures("preloaded_python")
 def test_finished_training_of_other_settings_is_not_taken_for_this_one(ablation: ModuleType, tmp_path: Path) -> None:
     command = "attention vae train --data digits --updates 2 --validate-every 1"
     ablation.train(command, tmp_path, 0)
@@ -81,6 +83,7 @@ def test_finished_training_of_other_settings_is_not_taken_for_this_one(ablation:
         ablation.last_value(tmp_path, ablation.Measure("validation/bound", "nats"))
 
 
+@pytest.mark.usefixtures("preloaded_python")
 def test_what_a_failed_training_says_is_told(ablation: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"(?s)status 2.*choice 'paper'"):
         ablation.train("attention vae train --data digits --layer paper", tmp_path, 0)

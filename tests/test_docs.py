@@ -14,6 +14,7 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import pytest
+from forked_processes import PreloadedPrograms
 from PIL import Image
 
 import attention_env
@@ -153,14 +154,14 @@ def test_a_docstring_without_its_spaces_is_refused_by_name() -> None:
 def test_the_python_of_a_page_runs_and_prints_what_it_says(page: Path, tmp_path: Path) -> None:
     script = "\n".join(_written(page, "python", tmp_path))
     (tmp_path / "page.py").write_text(script, encoding="utf-8")
-    printed = _run([sys.executable, "-W", "error", "page.py"], tmp_path)
+    printed = _run([sys.executable, "-W", "error", "page.py"], tmp_path, Path(sys.executable).parent)
     for claim in re.findall(r"^ *print\(.*\)  # ([^:\n]*)", script, flags=re.MULTILINE):
         assert claim in printed
 
 
 @pytest.mark.parametrize("page", _with(BLOCK_OF_COMMANDS, *HOW_TO), ids=_name)
-def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
-    printed = _run(["bash", "-euc", "\n".join(_written(page, "sh", tmp_path))], tmp_path)
+def test_the_commands_of_a_page_run(page: Path, tmp_path: Path, preloaded: PreloadedPrograms) -> None:
+    printed = _run(["bash", "-euc", "\n".join(_written(page, "sh", tmp_path))], tmp_path, preloaded.python.parent)
     assert "failed" not in printed  # a comparison goes on without what has failed
 
 
@@ -209,10 +210,9 @@ def _written(page: Path, kind: str, folder: Path) -> list[str]:
     return [code for language, file, code in blocks if language == kind and not file]
 
 
-def _run(command: list[str], folder: Path) -> str:
-    """Run a command in a folder, with this Python's programs at hand and one thread; return what it prints."""
-    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": programs, "OMP_NUM_THREADS": "1"}
+def _run(command: list[str], folder: Path, programs: Path) -> str:
+    """Run a command in a folder, with programs of another at hand and one thread; return what it prints."""
+    environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment, timeout=600, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return done.stdout

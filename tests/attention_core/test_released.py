@@ -193,6 +193,7 @@ def test_a_figure_that_holds_has_status_0(capsys: pytest.CaptureFixture[str]) ->
     assert "ram-digits: error 1.1 %, holds" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("preloaded_python")
 def test_a_figure_that_does_not_hold_has_status_1(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (figure,) = yaml.safe_load(copied.read_text())["figures"]
     change(copied, figures=[{**figure, "value": 0.8}])
@@ -200,6 +201,7 @@ def test_a_figure_that_does_not_hold_has_status_1(copied: Path, capsys: pytest.C
     assert "does not hold" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("preloaded_python")
 def test_a_model_that_cannot_be_evaluated_has_status_1_and_the_reason(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     change(copied, check="attention rl evaluate zoo/ram-moon")
     assert main(["zoo", "check"]) == 1
@@ -213,6 +215,7 @@ def test_the_page_is_not_written_about_some_models(capsys: pytest.CaptureFixture
     assert "leave the names out" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("preloaded_python")
 def test_the_page_is_written_if_all_holds(copied: Path, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(f"Before.\n{BEGIN}\nold\n{END}\nAfter.\n", encoding="utf-8")
     change(copied, check=f"attention rl evaluate {copied.parent}")
