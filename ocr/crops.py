@@ -177,11 +177,12 @@ def load_folder(labels: Path, height: int, width: int, turned: Turned = 0) -> Cr
 def _of_archive(archive: str, labels: str) -> Iterator[Labelled]:
     """Give the crops of a declared archive in the order of its labels."""
     with tarfile.open(fetch(archive)) as packed:
+        members = {member.name: member for member in packed}  # by name the archive would look through all of them
         for line in fetch(labels).read_text(encoding="utf-8").splitlines():
             name, _, label = line.partition("\t")
-            member = packed.extractfile(name)
-            assert member is not None, name  # the archive's hash was checked
-            yield Labelled(name, label, member.read())
+            file = packed.extractfile(members[name])
+            assert file is not None, name  # the archive's hash was checked
+            yield Labelled(name, label, file.read())
 
 
 def _load(rows: Iterator[Labelled], height: int, width: int, turned: Turned = 0) -> Crops:

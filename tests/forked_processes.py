@@ -14,6 +14,8 @@ import socket
 import sys
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.reduction import DupFd
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,24 @@ FORKS.set_forkserver_preload(
         "PIL.PngImagePlugin",
     ]
 )
+
+
+@contextmanager
+def forked_workers() -> Iterator[None]:
+    """Let joblib fork its workers, and send them home at the end, as that of a real program would."""
+    from joblib.externals.loky import get_reusable_executor
+    from joblib.externals.loky.backend.context import set_start_method
+
+    warnings.filterwarnings("ignore", "`fork` start method", UserWarning)
+    set_start_method("fork")
+    try:
+        yield
+    finally:
+        get_reusable_executor().shutdown()
+
+
+# Programs -----------------------------------------------------------------------------------------------------------------
+
 PROGRAM = """#!{python} -SE
 import json, os, socket, sys
 with socket.socket(socket.AF_UNIX) as server:
@@ -87,13 +107,9 @@ def _become(arguments: list[str], folder: str, environment: dict[str, str], stan
     for descriptor, passed in enumerate(standard):
         os.dup2(passed.detach(), descriptor)  # before anything can fail: they are held open until they are taken
     import torch
-    from joblib.externals.loky import get_reusable_executor
-    from joblib.externals.loky.backend.context import set_start_method
 
     faulthandler.dump_traceback_later(600, exit=True)  # whoever called it may have given up before
     torch.set_num_threads(1)
-    set_start_method("fork")  # loky's workers, which would import all that anew
-    warnings.filterwarnings("ignore", "`fork` start method", UserWarning)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
@@ -101,7 +117,7 @@ def _become(arguments: list[str], folder: str, environment: dict[str, str], stan
     program, *words = arguments
     if Path(program).name == "attention":
         words = [str(Path(sys.executable).with_name("attention")), *words]
-    try:
+    with forked_workers():
         if words[0] == "-m":
             sys.argv = words[1:]
             sys.path.insert(0, folder)
@@ -110,5 +126,3 @@ def _become(arguments: list[str], folder: str, environment: dict[str, str], stan
             sys.argv = words
             sys.path.insert(0, str(Path(words[0]).resolve().parent))
             runpy.run_path(words[0], run_name="__main__")
-    finally:
-        get_reusable_executor().shutdown()  # the end of a real program would send workers home

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import multiprocessing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
+from forked_processes import FORKS
 from safetensors.torch import load_file
 from small_agent import CPU
 
@@ -193,7 +193,7 @@ def test_training_in_half_precision_is_a_training(config: ReinforceConfig, tmp_p
         network=dataclasses.replace(config.network, location_hidden=8),
         training=dataclasses.replace(config.training, precision="bf16"),
     )
-    process = multiprocessing.get_context("spawn").Process(target=train, args=(config, tmp_path / "run"), daemon=True)
+    process = FORKS.Process(target=train, args=(config, tmp_path / "run"), daemon=True)
     process.start()
     process.join(300)
     assert process.exitcode == 0

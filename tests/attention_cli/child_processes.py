@@ -1,4 +1,4 @@
-"""The command in a process of its own, which a test can kill at any moment."""
+"""The command in a process of its own, the leader of its group as in a terminal, which a test can kill at any moment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-from forked_processes import FORKS
+from forked_processes import FORKS, forked_workers
 
 TINY = [
     *("rl", "train", "--threads", "1", "--updates", "12", "--batch-size", "8", "--warmup", "2"),
@@ -56,7 +56,7 @@ class Child:
 
     def start(self) -> ForkServerProcess:
         """Start it."""
-        process = FORKS.Process(target=_run, args=(self,), daemon=True)
+        process = FORKS.Process(target=_run, args=(self,))
         process.start()
         return process
 
@@ -77,10 +77,11 @@ def finish(process: ForkServerProcess) -> int:
 
 
 def _run(child: Child) -> None:
+    os.setsid()
     with open(child.log, "a") as stream:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
-    faulthandler.dump_traceback_later(60)  # a test that waits in vain finds in the log where
+    faulthandler.dump_traceback_later(90, exit=True)  # a test that waits in vain finds in the log where
     os.environ.update(child.environment)
     if child.limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (child.limit, child.limit))
@@ -88,7 +89,8 @@ def _run(child: Child) -> None:
         _prepare_end(child.kill)
     from attention_cli.main import main
 
-    sys.exit(main(child.arguments))
+    with forked_workers():
+        sys.exit(main(child.arguments))
 
 
 def _prepare_end(moment: Moment) -> None:

@@ -6,15 +6,15 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from child_processes import Child, finish
 
 from agents.config import ReinforceConfig
 from agents.train import train
@@ -45,7 +45,6 @@ PLAN: dict[str, Any] = {
     },
     "tuning": {"seeds": [0, 1], "trials": {"looker": 3}, "note": "By hand."},
 }
-COMMAND = "import sys; from attention_cli.main import main; sys.exit(main())"
 
 
 @pytest.fixture
@@ -71,16 +70,16 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
-def start(plan: Path, out: Path) -> subprocess.Popen[str]:
-    """Start the command as a process of its own, as the leader of its group, as a terminal would."""
-    command = [sys.executable, "-c", COMMAND, "rl", "compare", "--file", str(plan), "--out", str(out), "--jobs", "2"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+def start(plan: Path, out: Path) -> ForkServerProcess:
+    """Start the command as a process of its own, which says what it says into a log beside the folder."""
+    arguments = ["rl", "compare", "--file", str(plan), "--out", str(out), "--jobs", "2"]
+    return Child(arguments, out.with_suffix(".log")).start()
 
 
-def wait_until(found: Callable[[], Any], process: subprocess.Popen[str]) -> Any:
+def wait_until(found: Callable[[], Any], process: ForkServerProcess) -> Any:
     """Wait for something to be there, as long as a process lives."""
     until = time.monotonic() + 120
-    while not (value := found()) and process.poll() is None and time.monotonic() < until:
+    while not (value := found()) and process.is_alive() and time.monotonic() < until:
         time.sleep(0.01)
     return value
 
@@ -161,10 +160,11 @@ def test_interrupted_comparison_does_what_is_missing_and_comes_to_the_same(
     out = tmp_path / "out"
     process = start(plan, out)
     (first, *_) = wait_until(lambda: list(out.glob("cells/*/*/*/result.json")), process)
+    assert process.pid
     os.killpg(process.pid, sent)
-    said, _ = process.communicate(timeout=60)
+    status, said = finish(process), out.with_suffix(".log").read_text()
     if sent == signal.SIGINT:
-        assert process.returncode == 130, said
+        assert status == 130, said
         assert said.rstrip().endswith("interrupted")
         assert "Traceback" not in said
     before = first.stat().st_mtime_ns
@@ -179,8 +179,8 @@ def test_killed_worker_costs_nobody_a_result(plan: Path, tmp_path: Path, undistu
     # The mark of a seed bears its number alone: beside it lie its log, and for a moment the file that becomes the mark.
     mark = wait_until(lambda: next((path for path in out.glob("workers/*/*/*") if path.name.isdigit()), None), process)
     os.kill(int(mark.read_text().split()[1]), signal.SIGKILL)
-    said, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, said
+    status, said = finish(process), out.with_suffix(".log").read_text()
+    assert status == 0, said
     assert "failed" not in said
     assert written(out) == written(undisturbed)
 

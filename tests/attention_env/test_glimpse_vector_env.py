@@ -130,7 +130,7 @@ def test_what_comes_back_belongs_to_the_spaces_and_keeps_the_autoreset_contract(
     check_batch(env, observations)
     remaining = np.full(ROWS, 1.0, np.float32)
     ended_before = np.zeros(ROWS, bool)
-    for _ in range(25):
+    for _ in range(13):
         if mode is AutoresetMode.DISABLED and ended_before.any():
             observations, infos = env.reset(options={"reset_mask": ended_before})
             assert infos == {}
@@ -248,7 +248,7 @@ def test_one_row_gives_the_single_environments_episodes(
     env.action_space.seed(2)
     (observation, info), (observations, infos) = env.reset(seed=4), batch.reset(seed=4)
     ended = False
-    for _ in range(12):
+    for _ in range(9):
         np.testing.assert_equal({key: rows[0] for key, rows in observations.items()}, observation)
         action = env.action_space.sample()
         actions = {key: np.array(part)[None] for key, part in action.items()} if isinstance(action, dict) else np.array([action])
@@ -289,7 +289,7 @@ def test_rows_are_like_gymnasiums_vector_of_single_environments(
     assert_alike(batch.reset(seed=0), sync.reset(seed=0))
     sync.action_space.seed(1)
     ends = 0
-    for _ in range(20):
+    for _ in range(12):
         actions = sync.action_space.sample()
         ours, theirs = batch.step(actions), sync.step(actions)
         assert_alike(ours, theirs)
@@ -305,7 +305,7 @@ def test_rows_reset_by_a_mask_are_like_gymnasiums(switches: dict[str, Any], acti
     sync.action_space.seed(1)
     generator = np.random.default_rng(2)
     ended = np.zeros(ROWS, bool)
-    for _ in range(20):
+    for _ in range(12):
         # Rows that have ended, and sometimes one that has not.
         mask = ended | (generator.random(ROWS) < 0.15)
         if mask.any():
@@ -625,7 +625,7 @@ def test_tensors_show_the_same_episodes_as_arrays(
     arrays_, tensors = (gym.make_vec(environment_id, num_envs=ROWS, output=output, **settings) for output in ("numpy", "torch"))
     arrays_.action_space.seed(0)
     np.testing.assert_equal(to_numpy(tensors.reset(seed=0)), arrays_.reset(seed=0))
-    for _ in range(10):
+    for _ in range(7):
         actions = arrays_.action_space.sample()
         ours, theirs = tensors.step(to_torch(actions)), arrays_.step(actions)
         assert all(isinstance(part, Tensor) for part in (*ours[0].values(), *ours[1:4]))

@@ -234,7 +234,7 @@ def test_places_that_are_tried_learn_with_the_words_that_come_of_them(
     """By enumeration: no place is drawn, and REINFORCE on the words is the gradient of the expected score, the places' with it."""
     annotations = source.annotations(torch.zeros(1, dtype=torch.long), torch.device("cpu"))
     exact = exact_score(captioner, annotations, tries, 0.7)
-    rows, config = 50_000, replace(CONFIG, data="scenes", reward="bleu", tries=tries)
+    rows, config = 20_000, replace(CONFIG, data="scenes", reward="bleu", tries=tries)
     episodes = written(captioner, source, 0.7, rows, tries)
     returns = reward_to_go(episodes.rewards).float()
     assert float(returns[0].mean()) == pytest.approx(exact.item(), rel=0.01)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args
@@ -23,7 +24,7 @@ from attention_core.zoo import ModelError
 from ocr.augment import _move, augment
 from ocr.batches import Batches
 from ocr.config import By, ConvolutionConfig, OCRConfig, Turned, published_config
-from ocr.crops import Crops
+from ocr.crops import Crops, load_training
 from ocr.evaluate import read_crops, read_lexicon, report, score_words
 from ocr.figures import read_files
 from ocr.loading import load
@@ -41,6 +42,13 @@ SMALL = OCRConfig(
     training=FEW,
 )
 EVERYTHING = slice(0, 4)
+load_once = cache(load_training)
+
+
+@pytest.fixture(autouse=True)
+def crops_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real crops are unpacked once, not for every training."""
+    monkeypatch.setattr("ocr.train.load_training", load_once)
 
 
 class Numbered:
@@ -65,7 +73,7 @@ def test_words_come_in_order_whoever_draws_them(workers: int) -> None:
     config = dataclasses.replace(SMALL, workers=workers)
     batches = Batches(Numbered(), None, None, config, EVERYTHING)
     assert words_of(batches, 3) == [["0", "1", "2", "3"], ["4", "5", "6", "7"], ["8", "9", "10", "11"]]
-    again = Batches(Numbered(), None, None, config, EVERYTHING)
+    again = Batches(Numbered(), None, None, SMALL, EVERYTHING)
     again.load_state_dict(batches.state_dict())
     batch = again.take()
     assert batch.words == ["12", "13", "14", "15"]
