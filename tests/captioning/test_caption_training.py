@@ -72,6 +72,7 @@ def test_a_batch_is_all_captions_of_its_pictures(
     assert 0 < float(metrics["charts/entropy"].detach()) <= math.log(16)
 
 
+@pytest.mark.usefixtures("few_scenes")
 def test_soft_attention_learns_scenes(tmp_path: Path) -> None:
     config = dataclasses.replace(
         SMALL, hidden=48, annotation_units=48, dropout=0.0, even=0.0, batch_size=32,
@@ -189,6 +190,7 @@ def test_features_out_of_range_are_refused(change: dict[str, Any], message: str)
         FeatureConfig(**change)
 
 
+@pytest.mark.usefixtures("few_scenes")
 def test_a_run_of_another_vocabulary_is_not_gone_on_with(tmp_path: Path) -> None:
     folder = train(SMALL, tmp_path, max_seconds=0.0)
     settings = yaml.safe_load(folder.config.read_text())
@@ -198,6 +200,7 @@ def test_a_run_of_another_vocabulary_is_not_gone_on_with(tmp_path: Path) -> None
         train(SMALL, tmp_path)
 
 
+@pytest.mark.usefixtures("few_scenes")
 def test_another_kind_of_model_is_refused(tmp_path: Path) -> None:
     folder = train(SMALL, tmp_path)
     settings = yaml.safe_load(folder.config.read_text())
@@ -209,6 +212,7 @@ def test_another_kind_of_model_is_refused(tmp_path: Path) -> None:
         load(str(folder.path), CPU)
 
 
+@pytest.mark.usefixtures("few_scenes")
 def test_a_training_begins_with_the_weights_that_it_is_told_to(tmp_path: Path) -> None:
     soft = train(SMALL, tmp_path / "soft")
     still = TrainingConfig(updates=1, learning_rate=0.0, average=0.0, warmup=1, validate_every=1)
@@ -229,6 +233,7 @@ def test_published_settings_are_there(data: str, attention: Literal["soft", "har
 # Flickr8k, where it is ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("without_java")
 def test_flickr8k_comes_with_its_captions_and_features(data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATTENTION_CACHE", str(tmp_path))
     monkeypatch.setattr("captioning.flickr8k.load_captions", _first(12))
@@ -266,6 +271,7 @@ def _first(count: int) -> object:
 # An encoder of its own ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("without_java")
 def test_an_encoder_of_its_own_learns_and_is_saved(data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATTENTION_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("captioning.flickr8k.load_captions", _first(6))
@@ -292,6 +298,7 @@ def test_an_encoder_of_its_own_learns_and_is_saved(data_folder: Path, tmp_path: 
     assert rates == [1.0, 0.5]
 
 
+@pytest.mark.usefixtures("few_scenes")
 def test_a_captioner_of_another_encoders_weights_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = train(SMALL, tmp_path)
     settings = yaml.safe_load(folder.config.read_text())

@@ -138,6 +138,7 @@ def test_words_that_are_over_count_for_nothing() -> None:
     assert parts["words"].item() == pytest.approx((0.75 * (1 + 3 + 2) + 0.25 * (5 + 6 + 5)) / 2)
 
 
+@pytest.mark.usefixtures("few_scenes")
 @pytest.mark.parametrize(
     "change",
     [

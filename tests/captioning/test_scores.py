@@ -69,11 +69,6 @@ def full(full_and_printed: tuple[Scores, str]) -> Scores:
 
 
 @pytest.fixture
-def without_java(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-
-
-@pytest.fixture
 def broken_java(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A Java that knows its version and can do nothing else."""
     java = tmp_path / "java"
