@@ -35,12 +35,18 @@ def run(config: ReinforceConfig, player: Player, tmp_path: Path) -> Path:
     return folder.path
 
 
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The moving average is warmed up for long, which does not matter to these tests."""
+    monkeypatch.setattr(gradient_variance, "WARM_UP", 2)
+
+
 def test_baselines_leave_the_mean_as_it_is(config: ReinforceConfig, player: Player) -> None:
     config = dataclasses.replace(config, final_deviation=config.deviation)
     drawn = {}
     for place, baseline in enumerate(BASELINES):
         learner = gradient_variance._learner(config, baseline, 480, 2, 100 + place, player.network)
-        drawn[baseline] = np.stack(list(gradient_variance._gradients(learner, 200)))
+        drawn[baseline] = np.stack(list(gradient_variance._gradients(learner, 100)))
     weights = [1 / squared_distances(gradients).mean() for gradients in drawn.values()]
     pooled = np.average([gradients.mean(0) for gradients in drawn.values()], axis=0, weights=weights)
     for gradients in drawn.values():
@@ -68,11 +74,13 @@ def test_every_estimate_takes_the_same_steps_and_baselines_lower_the_noise(run: 
     assert all(figures[name].relative + figures[name].relative_error < 1 for name in ("moving_average", "learned", "leave_one_out"))
 
 
+@pytest.mark.usefixtures("soon")
 def test_more_episodes_make_less_noise_in_proportion(run: Path) -> None:
-    few, many = (measure(str(run), estimates=100, episodes=episodes, copies=2, seed=0)[0] for episodes in (20, 80))
+    few, many = (measure(str(run), estimates=40, episodes=episodes, copies=2, seed=0)[0] for episodes in (20, 80))
     assert few.variance / many.variance == pytest.approx(4, rel=0.3)
 
 
+@pytest.mark.usefixtures("soon")
 def test_deviation_is_that_of_the_checkpoint_or_of_the_end(config: ReinforceConfig, run: Path, tmp_path: Path) -> None:
     config = dataclasses.replace(config, training=dataclasses.replace(config.training, updates=100))
     begun = train(config, tmp_path / "begun", max_seconds=0).path
@@ -85,6 +93,7 @@ def test_deviation_is_that_of_the_checkpoint_or_of_the_end(config: ReinforceConf
     assert gradient_variance._deviation(str(run.rename(run.with_name("1"))), config) == config.final_deviation
 
 
+@pytest.mark.usefixtures("soon")
 def test_of_a_model_that_learned_from_a_trace_whole_returns_are_measured(config: ReinforceConfig, tmp_path: Path) -> None:
     run = train(dataclasses.replace(config, trace=0.5), tmp_path / "traced").path
     found = measure(str(run), estimates=3, episodes=8, copies=2, seed=0)
@@ -93,6 +102,7 @@ def test_of_a_model_that_learned_from_a_trace_whole_returns_are_measured(config:
     assert measure(str(run), estimates=3, episodes=8, copies=2, seed=0) == found
 
 
+@pytest.mark.usefixtures("soon")
 def test_table_has_a_row_for_every_baseline(run: Path) -> None:
     lines = as_table(measure(str(run), estimates=3, episodes=8, copies=2, seed=0)).splitlines()
     assert [line.split(" | ")[0].strip("| ") for line in lines[2:]] == list(BASELINES)
