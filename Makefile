@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 RUN := runs/demo
 
 .PHONY: demo test lint pytest format clean
@@ -38,6 +38,7 @@ format: .venv/installed
 	$(PYTHON) -m venv .venv
 	$(INSTALL) "torch==2.13.0"
 	$(INSTALL) --editable ".[test]"
+	$(BIN)/python -m compileall -qq -j 0 .venv/lib || true  # on all cores, where pip takes one; not all packages' files compile
 	touch $@
 
 clean:

@@ -25,7 +25,7 @@ from captioning.config import BASELINES, published_config
 from captioning.loading import load
 
 TRAIN = [
-    *("caption", "train", "--updates", "4", "--warmup", "1", "--log-every", "2", "--validate-every", "2", "--batch-size", "4"),
+    *("caption", "train", "--updates", "4", "--warmup", "1", "--log-every", "2", "--validate-every", "4", "--batch-size", "4"),
     *("--hidden", "12", "--embedding", "6", "--annotation-units", "8", "--attention-units", "5", "--seed", "3"),
 ]
 KINDS = {
