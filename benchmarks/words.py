@@ -16,9 +16,9 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import get_context
 
 import numpy as np
+import side_by_side
 import tyro
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -99,7 +99,7 @@ def measure(asked: Arguments) -> tuple[Sequence[str], dict[str, list[float]]]:
     with ExitStack() as pools:
 
         def start(processes: int) -> Executor:
-            return pools.enter_context(ProcessPoolExecutor(processes, mp_context=get_context("spawn")))
+            return pools.enter_context(ProcessPoolExecutor(processes, mp_context=side_by_side.PROCESSES))
 
         rivals = {str(count): make_measure(draw_words, start(count), count, asked) for count in asked.processes}
         names = list(rivals)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from forked_processes import PreloadedPrograms
+
+from attention_core import curves
 
 # One thread: the tests' tensors are small, and worker processes that are forked must not meet a busy thread pool.
 torch.set_num_threads(1)
@@ -38,3 +42,18 @@ def preloaded(tmp_path_factory: pytest.TempPathFactory) -> PreloadedPrograms:
 def preloaded_python(preloaded: PreloadedPrograms, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this Python's path, `sys.executable`, name the one that starts at once."""
     monkeypatch.setattr(sys, "executable", str(preloaded.python))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def whole_curves() -> Iterator[dict[str, Any]]:
+    """Let learning curves have neither numbers nor grid, which take most of the time, and every training draws some.
+
+    Returns:
+        The style with both.
+    """
+    whole = dict(curves.STYLE)
+    plain = {"axes.grid": False, "xtick.bottom": False, "xtick.labelbottom": False, "ytick.left": False, "ytick.labelleft": False}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in plain.items():
+            patch.setitem(curves.STYLE, name, value)
+        yield whole

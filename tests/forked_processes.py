@@ -114,6 +114,8 @@ def _become(arguments: list[str], folder: str, environment: dict[str, str], stan
     os.environ.clear()
     os.environ.update(environment)
     sys.path[:0] = [os.path.abspath(place) for place in environment.get("PYTHONPATH", "").split(os.pathsep) if place]
+    if environment.get("PYTHONWARNINGS") == "error":
+        warnings.simplefilter("error")
     program, *words = arguments
     if Path(program).name == "attention":
         words = [str(Path(sys.executable).with_name("attention")), *words]

@@ -151,10 +151,12 @@ def test_a_docstring_without_its_spaces_is_refused_by_name() -> None:
 
 
 @pytest.mark.parametrize("page", _with(BLOCK_OF_PYTHON, ROOT / "README.md", *HOW_TO), ids=_name)
-def test_the_python_of_a_page_runs_and_prints_what_it_says(page: Path, tmp_path: Path) -> None:
+def test_the_python_of_a_page_runs_and_prints_what_it_says(page: Path, tmp_path: Path, preloaded: PreloadedPrograms) -> None:
     script = "\n".join(_written(page, "python", tmp_path))
     (tmp_path / "page.py").write_text(script, encoding="utf-8")
-    printed = _run([sys.executable, "-W", "error", "page.py"], tmp_path, Path(sys.executable).parent)
+    # What everybody copies first is run as they run it.
+    python = Path(sys.executable) if page.name == "README.md" else preloaded.python
+    printed = _run([str(python), "page.py"], tmp_path, python.parent, PYTHONWARNINGS="error")
     for claim in re.findall(r"^ *print\(.*\)  # ([^:\n]*)", script, flags=re.MULTILINE):
         assert claim in printed
 
@@ -210,9 +212,10 @@ def _written(page: Path, kind: str, folder: Path) -> list[str]:
     return [code for language, file, code in blocks if language == kind and not file]
 
 
-def _run(command: list[str], folder: Path, programs: Path) -> str:
+def _run(command: list[str], folder: Path, programs: Path, **variables: str) -> str:
     """Run a command in a folder, with programs of another at hand and one thread; return what it prints."""
-    environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", **variables}
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment, timeout=600, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return done.stdout
