@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -45,15 +44,10 @@ def preloaded_python(preloaded: PreloadedPrograms, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture(scope="session", autouse=True)
-def whole_curves() -> Iterator[dict[str, Any]]:
-    """Let learning curves have neither numbers nor grid, which take most of the time, and every training draws some.
-
-    Returns:
-        The style with both.
-    """
-    whole = dict(curves.STYLE)
+def plain_curves() -> Iterator[None]:
+    """Let learning curves have neither numbers nor grid, which take most of the time, and every training draws some."""
     plain = {"axes.grid": False, "xtick.bottom": False, "xtick.labelbottom": False, "ytick.left": False, "ytick.labelleft": False}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in plain.items():
             patch.setitem(curves.STYLE, name, value)
-        yield whole
+        yield

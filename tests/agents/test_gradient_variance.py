@@ -46,7 +46,7 @@ def test_baselines_leave_the_mean_as_it_is(config: ReinforceConfig, player: Play
     drawn = {}
     for place, baseline in enumerate(BASELINES):
         learner = gradient_variance._learner(config, baseline, 480, 2, 100 + place, player.network)
-        drawn[baseline] = np.stack(list(gradient_variance._gradients(learner, 100)))
+        drawn[baseline] = np.stack(list(gradient_variance._gradients(learner, 150)))
     weights = [1 / squared_distances(gradients).mean() for gradients in drawn.values()]
     pooled = np.average([gradients.mean(0) for gradients in drawn.values()], axis=0, weights=weights)
     for gradients in drawn.values():

@@ -66,12 +66,8 @@ class Child:
 
 
 def finish(process: ForkServerProcess) -> int:
-    """Wait for a process; one that hangs is killed."""
-    process.join(100)
-    if process.is_alive():
-        process.kill()
-        process.join()
-        raise TimeoutError("the process hung")
+    """Wait for a process; one that hangs ends itself with status 1."""
+    process.join()
     assert process.exitcode is not None
     return process.exitcode
 
@@ -81,7 +77,7 @@ def _run(child: Child) -> None:
     with open(child.log, "a") as stream:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
-    faulthandler.dump_traceback_later(90, exit=True)  # a test that waits in vain finds in the log where
+    faulthandler.dump_traceback_later(90, exit=True)  # one that hangs says in the log where
     os.environ.update(child.environment)
     if child.limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (child.limit, child.limit))
