@@ -78,7 +78,7 @@ class DRAW(LatentModel):
         channels, self.height, self.width = shape
         self.attention = config.attention
         self.read_size, self.write_size = config.read_size, config.write_size
-        seen, written = 2 * self.pixels, self.pixels
+        seen, written = self.pixels, self.pixels
         if self.attention:
             for size in (self.read_size, self.write_size):
                 check_window(size, self.height, self.width)
@@ -86,6 +86,8 @@ class DRAW(LatentModel):
         windows = [NUMBERS, NUMBERS] if self.attention else [0, 0]
         self.head_sizes = [*windows, written]
         units = config.hidden
+        # Without attention x is a part of every r_t, x̂ the other: what it adds to the encoder's gates is found but once.
+        self.picture = None if self.attention else nn.Linear(self.pixels, 4 * units, bias=False)
         self.encoder = LSTMCell(seen + units + classes, units)
         self.posterior = nn.Linear(units, 2 * config.latents)  # μ_t and log σ_t (equations 1 and 2)
         self.decoder = LSTMCell(config.latents + classes, units)
@@ -112,11 +114,12 @@ class DRAW(LatentModel):
         """Take all steps; what each of them did is added to `looks`, if that is asked for."""
         self.check_shapes(pictures, noise, labels)
         classes = self.one_hot(labels, len(pictures), pictures.device)
+        known = 0.0 if self.picture is None else self.picture(pictures.flatten(1))
         state = self._begin(len(pictures))
         means, log_deviations = [], []
         for chance in noise:
             before = state
-            state, mean, log_deviation = self.step(pictures, chance, classes, before)
+            state, mean, log_deviation = self.step(pictures, known, chance, classes, before)
             means.append(mean)
             log_deviations.append(log_deviation)
             if looks is not None:
@@ -124,11 +127,14 @@ class DRAW(LatentModel):
                 looks.append(Look(state.canvas, read_through, self._window(state.heads.write, self.write_size)))
         return Inference(state.canvas, torch.stack(means), torch.stack(log_deviations), noise)
 
-    def step(self, pictures: Tensor, chance: Tensor, classes: Tensor, state: State) -> tuple[State, Tensor, Tensor]:
+    def step(
+        self, pictures: Tensor, known: Tensor | float, chance: Tensor, classes: Tensor, state: State
+    ) -> tuple[State, Tensor, Tensor]:
         """Look once and write once (equations 3 to 8).
 
         Args:
             pictures: (B, C, H, W), x.
+            known: what x adds to the encoder's gates at every step, (B, 4 units); 0 with attention.
             chance: (B, Z), ε_t.
             classes: (B, K) of zeros and ones; (B, 0) for a model that knows of none.
             state: after the step before.
@@ -137,7 +143,7 @@ class DRAW(LatentModel):
             The state after this one, and μ_t and log σ_t, (B, Z) each.
         """
         glimpse = self._read(pictures, self.output.mean(state.canvas), state.heads)  # r_t (3, 4)
-        encoder = self.encoder((glimpse, state.decoder[0], classes), state.encoder)  # (5)
+        encoder = self.encoder((glimpse, state.decoder[0], classes), state.encoder, known)  # (5)
         mean, log_deviation = self.posterior(encoder[0]).float().chunk(2, 1)
         latents = draw_latents(mean, log_deviation, chance)  # z_t (6)
         return self._draw(latents, classes, state._replace(encoder=encoder)), mean, log_deviation
@@ -178,10 +184,10 @@ class DRAW(LatentModel):
         return make_window(numbers, size, self.height, self.width) if self.attention else None
 
     def _read(self, pictures: Tensor, expected: Tensor, heads: Heads) -> Tensor:
-        """Read x and x̂ = x - σ(c), (B, ·)."""
+        """Read x and x̂ = x - σ(c), (B, ·); without attention x̂ alone, since x is known."""
         window = self._window(heads.read, self.read_size)
         if window is None:
-            return torch.cat((pictures, pictures - expected), 1).flatten(1)
+            return (pictures - expected).flatten(1)
         return read_missing(pictures, expected, window, self.read_size).flatten(1)
 
     def _write(self, heads: Heads) -> Tensor:

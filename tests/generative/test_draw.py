@@ -51,6 +51,17 @@ class Unrolled(NamedTuple):
     writes: list[Loop]
 
 
+def whole_encoder(model: DRAW) -> LSTMCell:
+    """Give the cell of equation 5, which sees all of r_t; without attention the model keeps what it makes of x apart."""
+    if model.picture is None:
+        return model.encoder
+    cell = LSTMCell(model.pixels + model.encoder.gates.in_features - model.encoder.units, model.encoder.units)
+    with torch.no_grad():
+        cell.gates.weight.copy_(torch.cat((model.picture.weight, model.encoder.gates.weight), 1))
+        cell.gates.bias.copy_(model.encoder.gates.bias)
+    return cell
+
+
 def unroll(model: DRAW, picture: Loop, noise: Loop, one_hot: Loop) -> Unrolled:
     """Look at one picture and draw it, equation by equation."""
     first = model.first_states.detach().double().numpy()
@@ -58,6 +69,7 @@ def unroll(model: DRAW, picture: Loop, noise: Loop, one_hot: Loop) -> Unrolled:
     canvas = model.first_canvas.detach().double().numpy()
     channels, height, width = picture.shape
     found = Unrolled([], [], [], [], [])
+    cell = whole_encoder(model)
     for chance in noise:
         missing = picture - sigmoid(canvas)  # (3)
         both = [picture, missing]
@@ -66,7 +78,7 @@ def unroll(model: DRAW, picture: Loop, noise: Loop, one_hot: Loop) -> Unrolled:
             found.reads.append(numbers[:5])
             both = [read_by_loop(seen, numbers[:5], model.read_size) for seen in both]
         glimpse = np.concatenate([seen.ravel() for seen in both])  # (4)
-        encoder = lstm_by_loop(model.encoder, np.concatenate((glimpse, decoder[0], one_hot)), *encoder)  # (5)
+        encoder = lstm_by_loop(cell, np.concatenate((glimpse, decoder[0], one_hot)), *encoder)  # (5)
         mean, log_deviation = np.split(linear_by_loop(model.posterior, encoder[0]), 2)  # (1) and (2)
         latents = mean + np.exp(log_deviation) * chance  # (6)
         decoder = lstm_by_loop(model.decoder, np.concatenate((latents, one_hot)), *decoder)  # (7)
