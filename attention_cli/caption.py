@@ -47,20 +47,31 @@ def train(arguments: list[str], program: str) -> None:
     print_run(folder, program)
 
 
-@dataclass(frozen=True)
-class EvaluateArguments:
-    """Score the captions that are written, free-running, about every picture of a split."""
+@dataclass(frozen=True, kw_only=True)
+class SearchArguments:
+    """How sentences are searched for, where that shall not be as the settings say."""
 
-    model: Annotated[str, tyro.conf.Positional]
-    """A zoo name, a run folder, or a weights file."""
-    split: Split = "test"
-    """Which pictures."""
     beams: int | None = None
     """Beams of the search; the settings' own by default."""
     length_power: float | None = None
     """Sentences compete by log-probability over length to this power; the settings' own by default."""
     tries: int | None = None
     """Places that hard attention tries before each word; the settings' own by default."""
+
+    def searching(self) -> dict[str, float]:
+        """Give the settings that were asked for, by their names."""
+        asked = {"beams": self.beams, "length_power": self.length_power, "tries": self.tries}
+        return {name: value for name, value in asked.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class EvaluateArguments(SearchArguments):
+    """Score the captions that are written, free-running, about every picture of a split."""
+
+    model: Annotated[str, tyro.conf.Positional]
+    """A zoo name, a run folder, or a weights file."""
+    split: Split = "test"
+    """Which pictures."""
     places: Places = "attended"
     """Where it looks: where its attention is, or, to be measured by, at places that are drawn uniformly."""
     json: bool = False
@@ -74,14 +85,14 @@ def evaluate(arguments: list[str], program: str) -> None:
     from captioning.evaluate import report
     from captioning.scores import NO_JAVA
 
-    figures = report(asked.model, asked.split, pick_device(), asked.places, asked.beams, asked.length_power, asked.tries)
+    figures = report(asked.model, asked.split, pick_device(), asked.places, asked.searching())
     print_figures(figures, asked.json)
     if figures.get("tokenizer") == "python":
         print(NO_JAVA, file=sys.stderr)
 
 
 @dataclass(frozen=True)
-class DescribeArguments:
+class DescribeArguments(SearchArguments):
     """Write a sentence about a picture, and draw where was looked for each of its words."""
 
     picture: Annotated[str, tyro.conf.Positional]
@@ -99,7 +110,7 @@ def describe(arguments: list[str], program: str) -> None:
     from captioning.figures import describe
 
     out = asked.out or figures_folder(asked.model, None) / "described.png"
-    print(describe(asked.model, asked.picture, out, pick_device()))
+    print(describe(asked.model, asked.picture, out, pick_device(), asked.searching()))
     print(f"written     {out}")
 
 

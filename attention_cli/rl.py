@@ -25,7 +25,8 @@ class TrainArguments(TrainingArguments, Generic[Config]):
     config: tyro.conf.OmitArgPrefixes[Config]
     """The settings; their defaults are the published ones of the agent in the environment."""
     agent: str = DEFAULT_AGENT
-    """Whom: ram, a learner of Stable-Baselines3 (ppo, a2c, recurrent_ppo), or a classifier that sees whole pictures (mlp, cnn)."""
+    """Whom: ram, a learner of Stable-Baselines3 (ppo, a2c, recurrent_ppo), or a classifier that sees whole pictures (mlp, cnn).
+    Each has settings of its own, which `--agent … --help` lists."""
     out: Path | None = None
     """Run folder; runs/<env>-<agent>-<seed> by default, of ram with its rule in the agent's place."""
     env_kwargs: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -112,13 +112,7 @@ def score_captions(
 
 
 def report(
-    reference: str,
-    split: str,
-    device: torch.device,
-    places: Places = "attended",
-    beams: int | None = None,
-    length_power: float | None = None,
-    tries: int | None = None,
+    reference: str, split: str, device: torch.device, places: Places = "attended", searching: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Score a saved captioner on every picture of a split.
 
@@ -127,9 +121,7 @@ def report(
         split: "train", "validation" or "test".
         device: where to compute.
         places: where it is let look.
-        beams: of the search; None for the settings' own.
-        length_power: likewise.
-        tries: likewise.
+        searching: settings of the search, `beams`, `length_power` and `tries`, in place of its own.
 
     Returns:
         The figures of `captioning.evaluate.score_captions`, and what they are of.
@@ -138,10 +130,7 @@ def report(
         ModelError: if there is none, or it is another kind of model.
         ValueError: if it cannot write so.
     """
-    captioner, config, vocabulary, name = load(reference, device)
-    asked = {"beams": beams, "length_power": length_power, "tries": tries}
-    changed: dict[str, Any] = {setting: value for setting, value in asked.items() if value is not None}
-    config = replace(config, **changed)
+    captioner, config, vocabulary, name = load(reference, device, searching)
     source = make_source(config, split, device, vocabulary)
     figures = score_captions(captioner, source, config.search, device, places)
     about = {"examples": len(source), "split": split, "data": config.data, "attention": config.attention}

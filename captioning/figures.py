@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -29,7 +31,7 @@ LONGEST = 40
 """Words of a sentence at most, its end included."""
 
 
-def describe(reference: str, picture: str, out: Path, device: torch.device) -> str:
+def describe(reference: str, picture: str, out: Path, device: torch.device, searching: Mapping[str, Any] | None = None) -> str:
     """Write a sentence about a picture, and draw it with one map of attention for each word.
 
     Args:
@@ -37,6 +39,7 @@ def describe(reference: str, picture: str, out: Path, device: torch.device) -> s
         picture: a file; of a captioner of scenes the number of a test scene.
         out: the figure's place.
         device: where to compute.
+        searching: settings of the search, `beams`, `length_power` and `tries`, in place of its own.
 
     Returns:
         The sentence.
@@ -44,9 +47,9 @@ def describe(reference: str, picture: str, out: Path, device: torch.device) -> s
     Raises:
         attention_core.zoo.ModelError: if there is no such captioner.
         attention_core.picture_files.PictureError: if the file is no picture.
-        ValueError: if there is no such scene.
+        ValueError: if there is no such scene, or it cannot write so.
     """
-    captioner, config, vocabulary, _ = load(reference, device)
+    captioner, config, vocabulary, _ = load(reference, device, searching)
     pixels, shown = _show(captioner, config, picture, device)
     written = write_about(captioner, shown, LONGEST, config.search)
     words = vocabulary.decode(written.captions[0])

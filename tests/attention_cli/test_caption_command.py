@@ -169,6 +169,17 @@ def test_a_scene_is_described_with_a_map_for_each_word(
     assert len(sentence.split()) <= 40
 
 
+def test_a_sentence_may_be_searched_for_in_another_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    describe = ["caption", "describe", "7", "--model", "caption-scenes-hard", "--out", str(tmp_path / "described.png")]
+    as_set, longest = (
+        run_in_process([*describe, *more], capsys)[1].splitlines()[0] for more in ([], ["--length-power", "30", "--beams", "8"])
+    )
+    assert as_set == "a yellow diamond above a purple triangle"
+    # Every word makes a sentence less likely, and here more worth: none ends before it must.
+    assert longest.startswith(as_set)
+    assert len(longest.split()) > 8
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -182,6 +193,7 @@ def test_a_scene_is_described_with_a_map_for_each_word(
         ),
         (["caption", "evaluate", "RUN", "--beams", "0"], "beams must be at least 1, got 0"),
         (["caption", "evaluate", "RUN", "--tries", "2"], "tries is for attention='hard'"),
+        (["caption", "describe", "7", "--model", "RUN", "--tries", "2"], "tries is for attention='hard'"),
         (["draw", "evaluate", "RUN"], "is a model of kind 'captioner'"),
         ([*TRAIN, "--data", "coco"], "data='coco' is unknown"),
     ],
