@@ -10,16 +10,17 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 import yaml
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
 
 from attention_core.config import Config, from_dict, load_yaml
 from attention_core.files import write_atomically, write_text_atomically
+
+if TYPE_CHECKING:  # PyTorch takes seconds to import: whoever only asks what there is does without
+    import torch
+    from torch import Tensor, nn
 
 ZOO = Path(__file__).resolve().parent.parent / "zoo"
 WEIGHTS = "model.safetensors"
@@ -73,6 +74,8 @@ class SavedModel:
         Raises:
             ModelError: if the file is damaged, or its tensors are not the module's: the checkpoint of another model.
         """
+        from safetensors.torch import load_file
+
         try:
             found: Mapping[str, Tensor] = load_file(self.weights)
         except (SafetensorError, OSError) as error:
@@ -178,6 +181,8 @@ def release(model: SavedModel, name: str) -> Path:
         raise ModelError(f"{name!r} is no name for a released model: use small letters, digits and - only, a letter first")
     if name in zoo_names() and (other := find_model(str(ZOO / name)).config.get("kind")) != (kind := model.config.get("kind")):
         raise ModelError(f"{name} is a released model of kind {other!r}, and {model.name} of kind {kind!r}: choose another name")
+    from safetensors.torch import load_file, save_file
+
     tensors = {key: value.half() if value.is_floating_point() else value for key, value in load_file(model.weights).items()}
     folder = ZOO / name
     write_atomically(folder / WEIGHTS, lambda temporary: save_file(tensors, temporary))
@@ -187,10 +192,12 @@ def release(model: SavedModel, name: str) -> Path:
 
 def count_parameters(weights: Path) -> int:
     """Count the numbers in a weights file."""
-    with safe_open(weights, "pt") as file:
+    with safe_open(weights, "np") as file:
         return sum(math.prod(tensor.get_shape()) for tensor in map(file.get_slice, file.keys()))
 
 
 def pick_device() -> torch.device:
     """Choose the GPU where there is one."""
+    import torch
+
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

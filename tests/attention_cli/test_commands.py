@@ -115,6 +115,12 @@ def test_help_answers_at_once_without_importing_torch(arguments: list[str]) -> N
     assert min(waited, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) < 1.5
 
 
+@pytest.mark.parametrize("area", ["data", "zoo"])
+def test_lists_of_what_there_is_do_without_torch(area: str) -> None:
+    done = subprocess.run([sys.executable, "-c", WATCHED, area, "list"], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr.startswith("False ")
+
+
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     status, said, _ = run_in_process(["--help"], capsys)
     assert status == 0
