@@ -26,7 +26,7 @@ class LSTMCell(nn.Module):
             self.gates.bias[units : 2 * units] = 1
 
     def forward(
-        self, inputs: tuple[Tensor, ...], state: tuple[Tensor, Tensor], known: Tensor | float = 0.0
+        self, inputs: tuple[Tensor, ...], state: tuple[Tensor, Tensor], known: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Take one step, or try K of them from the same state.
 
@@ -34,7 +34,7 @@ class LSTMCell(nn.Module):
             inputs: (B, ·) each; together as many numbers as come in. For K steps (B, K, ·) each, or (B, 1, ·) where they are
                 alike in all of them, and multiplied but once, as the state is.
             state: h and c, (B, units) each.
-            known: added to the gates, (B, 4 units): what comes of inputs that are the same at every step, and multiplied but once.
+            known: (B, 4 units), what inputs that are the same at every step, and are multiplied but once, add to the gates.
 
         Returns:
             The new ones, (B, units) or (B, K, units) each.
@@ -46,7 +46,8 @@ class LSTMCell(nn.Module):
             parts, cell = (*inputs, hidden[:, None]), cell[:, None]
             weights = torch.split(self.gates.weight, [part.shape[-1] for part in parts], 1)
             gates = sum(map(F.linear, parts, weights), self.gates.bias)
-        gates, new = (gates.float() + known).split((3 * self.units, self.units), -1)
+        gates = gates.float() if known is None else gates.float() + known
+        gates, new = gates.split((3 * self.units, self.units), -1)
         enter, forget, leave = gates.sigmoid().chunk(3, -1)
         cell = forget * cell + enter * new.tanh()
         return leave * cell.tanh(), cell

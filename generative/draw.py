@@ -114,7 +114,7 @@ class DRAW(LatentModel):
         """Take all steps; what each of them did is added to `looks`, if that is asked for."""
         self.check_shapes(pictures, noise, labels)
         classes = self.one_hot(labels, len(pictures), pictures.device)
-        known = 0.0 if self.picture is None else self.picture(pictures.flatten(1))
+        known = None if self.picture is None else self.picture(pictures.flatten(1))
         state = self._begin(len(pictures))
         means, log_deviations = [], []
         for chance in noise:
@@ -128,13 +128,13 @@ class DRAW(LatentModel):
         return Inference(state.canvas, torch.stack(means), torch.stack(log_deviations), noise)
 
     def step(
-        self, pictures: Tensor, known: Tensor | float, chance: Tensor, classes: Tensor, state: State
+        self, pictures: Tensor, known: Tensor | None, chance: Tensor, classes: Tensor, state: State
     ) -> tuple[State, Tensor, Tensor]:
         """Look once and write once (equations 3 to 8).
 
         Args:
             pictures: (B, C, H, W), x.
-            known: what x adds to the encoder's gates at every step, (B, 4 units); 0 with attention.
+            known: what x adds to the encoder's gates at every step, (B, 4 units); None with attention.
             chance: (B, Z), ε_t.
             classes: (B, K) of zeros and ones; (B, 0) for a model that knows of none.
             state: after the step before.
