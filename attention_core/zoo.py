@@ -177,12 +177,12 @@ def release(model: SavedModel, name: str) -> Path:
         ModelError: if the name is none for a folder, or that of a model of another kind.
         attention_core.files.SaveError: if it cannot be written.
     """
+    from safetensors.torch import load_file, save_file
+
     if not NAME.fullmatch(name):
         raise ModelError(f"{name!r} is no name for a released model: use small letters, digits and - only, a letter first")
     if name in zoo_names() and (other := find_model(str(ZOO / name)).config.get("kind")) != (kind := model.config.get("kind")):
         raise ModelError(f"{name} is a released model of kind {other!r}, and {model.name} of kind {kind!r}: choose another name")
-    from safetensors.torch import load_file, save_file
-
     tensors = {key: value.half() if value.is_floating_point() else value for key, value in load_file(model.weights).items()}
     folder = ZOO / name
     write_atomically(folder / WEIGHTS, lambda temporary: save_file(tensors, temporary))

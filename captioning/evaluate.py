@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -130,7 +131,8 @@ def report(
         ModelError: if there is none, or it is another kind of model.
         ValueError: if it cannot write so.
     """
-    captioner, config, vocabulary, name = load(reference, device, searching)
+    captioner, config, vocabulary, name = load(reference, device)
+    config = replace(config, **(searching or {}))
     source = make_source(config, split, device, vocabulary)
     figures = score_captions(captioner, source, config.search, device, places)
     about = {"examples": len(source), "split": split, "data": config.data, "attention": config.attention}

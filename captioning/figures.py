@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,8 @@ def describe(reference: str, picture: str, out: Path, device: torch.device, sear
         attention_core.picture_files.PictureError: if the file is no picture.
         ValueError: if there is no such scene, or it cannot write so.
     """
-    captioner, config, vocabulary, _ = load(reference, device, searching)
+    captioner, config, vocabulary, _ = load(reference, device)
+    config = replace(config, **(searching or {}))
     pixels, shown = _show(captioner, config, picture, device)
     written = write_about(captioner, shown, LONGEST, config.search)
     words = vocabulary.decode(written.captions[0])

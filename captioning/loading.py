@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
-
 import torch
 
 from attention_core.zoo import ModelError, find_model
@@ -32,25 +28,17 @@ def new_captioner(config: CaptionConfig, shape: tuple[int, int], vocabulary: Voc
         return Captioner(shape, len(vocabulary), config, encoder)
 
 
-def load(
-    reference: str, device: torch.device, searching: Mapping[str, Any] | None = None
-) -> tuple[Captioner, CaptionConfig, Vocabulary, str]:
+def load(reference: str, device: torch.device) -> tuple[Captioner, CaptionConfig, Vocabulary, str]:
     """Load a captioner from a zoo name, a run folder or a weights file.
-
-    Args:
-        reference: which.
-        device: where it shall be.
-        searching: settings of the search, `beams`, `length_power` and `tries`, in place of its own.
 
     Returns:
         The captioner in evaluation mode, its settings, its words, and its name.
 
     Raises:
         ModelError: if there is none, or it is another kind of model.
-        ValueError: if it cannot search so.
     """
     saved = find_model(reference)
-    config = replace(saved.settings({CaptionConfig.kind: CaptionConfig}, "a captioner", MADE_FOR), **(searching or {}))
+    config = saved.settings({CaptionConfig.kind: CaptionConfig}, "a captioner", MADE_FOR)
     shape, words, seen_by = (saved.config.get(name) for name in MADE_FOR)
     if shape is None or words is None or seen_by is None:
         raise ModelError(
