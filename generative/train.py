@@ -95,7 +95,8 @@ class LatentLearner(SteadyLearner):
         """Compile DRAW's step, which is taken T times: into a tenth of the kernels."""
         if isinstance(self.model, DRAW):
             warnings.filterwarnings("ignore", "TensorFloat32")  # windows are computed in single precision
-            # Of this model alone: the average is validated, at other sizes, as it is written. The checker wants methods left to classes.
+            # Of this model alone: the average is validated, at other sizes, as it is written.
+            # (mypy is told that a method is replaced on purpose.)
             self.model.step = torch.compile(self.model.step)  # type: ignore[method-assign]
 
     def validate(self, module: nn.Module) -> dict[str, float]:
